@@ -1,0 +1,90 @@
+"""The contract of a vertical: a name and four functions. The folder is the registry."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared.errors import Problem
+from shared.records import Decision, Finding, Review, Sample
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What an ingest made.
+
+    Attributes:
+        samples: One per image or window, paths relative to ``folder``.
+        labels: Label of a Sample by its id, where truth came with the raw files.
+        problems: What could not be read, with its reason; never dropped silently.
+        skipped: Fraction of a frame's area that no Sample covers, by frame (0 is not listed).
+        truth: What is known to be in the frames, as Findings of probability 1; empty where no truth came with them.
+        summary: Counts for the person at the terminal.
+    """
+
+    samples: tuple[Sample, ...]
+    labels: Mapping[str, str]
+    problems: tuple[Problem, ...] = ()
+    skipped: Mapping[str, float] = field(default_factory=dict)
+    truth: tuple[Finding, ...] = ()
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the model saw in one Sample.
+
+    Attributes:
+        sample: The Sample.
+        probabilities: Calibrated, one per label of the bundle, in its order; they add up to 1.
+        novelty: 1.0 is the 99th percentile of images held out in the build.
+        class_map: Contribution of each place to each label's score, ``(labels, rows, columns)`` as nested lists, or
+            None where the place does not matter.
+    """
+
+    sample: Sample
+    probabilities: Mapping[str, float]
+    novelty: float
+    class_map: Any = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything known about one frame when it is decided.
+
+    Attributes:
+        frame: Its name.
+        seen: What the model saw, Sample by Sample.
+        examined: Fraction of the frame's area that was looked at, 0 to 1.
+        problems: Why the rest was not.
+        ok_label: Label of the bundle that means "nothing wrong", None where it has none.
+        threshold: The bundle's risk threshold for a flag, None where none could be certified.
+    """
+
+    frame: str
+    seen: tuple[Seen, ...]
+    examined: float
+    problems: tuple[Problem, ...]
+    ok_label: str | None
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class Vertical:
+    """One field of use.
+
+    Attributes:
+        name: Its folder's name.
+        folder: Where ``labels.toml``, ``recipe.toml``, ``policy.toml`` and ``app.py`` lie.
+        ingest: ``(source, out) -> Ingested``: raw files to Samples; writes only below ``out``.
+        decide: ``(case, policy_file) -> Decision``.
+        report: ``(decisions, truth, reviews) -> dict``: the domain's numbers, each with count and interval.
+        synth: ``(out, seed=, small=) -> Path``: raw input of its own kind, with truth, for the demo and the tests.
+    """
+
+    name: str
+    folder: Path
+    ingest: Callable[[Path, Path], Ingested]
+    decide: Callable[[Case, Path | None], Decision]
+    report: Callable[[Sequence[Decision], Sequence[Finding], Sequence[Review]], dict[str, Any]]
+    synth: Callable[..., Path]
