@@ -1,0 +1,191 @@
+"""DATA in any of the accepted forms, a Manifest out: class folders, a table, or a VOC, COCO, YOLO or CVAT export."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from shared.data import formats, images
+from shared.data.manifest import SPLITS, Manifest, Row, from_table, is_manifest, read_table
+from shared.errors import DataError, Problem
+from shared.records import Sample
+from shared.taxonomy import Taxonomy
+
+MANIFEST_NAMES = ("manifest.csv", "manifest.parquet")
+_SPLIT_WORDS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+def read(data: Path, *, taxonomy: Taxonomy | None = None) -> tuple[Manifest, tuple[Problem, ...]]:
+    """Read labelled images.
+
+    Args:
+        data: A table (``path,label[,group,split,mask]``, CSV or Parquet), a manifest, a folder with
+            one of them, a folder of class folders, or a VOC, COCO, YOLO or CVAT export.
+        taxonomy: Where given, labels must be in it; others are listed.
+
+    Returns:
+        The manifest, and what was left out with its reason.
+
+    Raises:
+        DataError: Nothing usable is there.
+    """
+    if not data.exists():
+        raise DataError(f"{data}: does not exist; give a folder of class folders or a table with path,label")
+    rows, folder, vertical, problems = _read(data)
+    rows, more = _sound(rows, taxonomy)
+    problems += more
+    if not rows:
+        first = f"; first reason: {problems[0]}" if problems else ""
+        raise DataError(f"{data}: no usable image; {len(problems)} were left out{first}")
+    return Manifest(tuple(rows), folder, vertical), tuple(problems)
+
+
+def samples(source: Path) -> tuple[tuple[Sample, ...], Path, tuple[Problem, ...]]:
+    """Read images whose labels do not matter: one file, a folder (searched deeply), a table, or a manifest.
+
+    Returns:
+        Samples, the folder their paths start from, and what could not be read with its reason.
+
+    Raises:
+        DataError: Nothing is there.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: does not exist; give an image, a folder of images, a table or a manifest")
+    table_file = _table_in(source)
+    if table_file is not None:
+        rows, folder, _, problems = _read(table_file)
+        return tuple(row.sample for row in rows), folder, tuple(problems)
+    folder = source if source.is_dir() else source.parent
+    files = sorted(_image_files(source)) if source.is_dir() else [source]
+    if not files:
+        raise DataError(f"{source}: holds no images; readable endings are {', '.join(sorted(images.SUFFIXES))}")
+    rows, problems = _rows([(str(f.relative_to(folder)), {}) for f in files], folder, str)
+    return tuple(row.sample for row in rows), folder, tuple(problems)
+
+
+def _table_in(path: Path) -> Path | None:
+    if path.is_file():
+        return path if path.suffix in (".csv", ".parquet") else None
+    names = (*MANIFEST_NAMES, "labels.csv", "labels.parquet")
+    return next((path / name for name in names if (path / name).is_file()), None)
+
+
+def _read(data: Path) -> tuple[list[Row], Path, str, list[Problem]]:
+    table_file = _table_in(data)
+    if table_file is not None:
+        return _from_table(table_file)
+    if formats.detect(data) is not None:
+        return _from_annotations(data)
+    if data.is_file():
+        raise DataError(f"{data}: is neither a table (.csv, .parquet) nor an annotation file; give one or a folder")
+    return _from_class_folders(data)
+
+
+def _from_table(path: Path) -> tuple[list[Row], Path, str, list[Problem]]:
+    table = read_table(path)
+    folder = path.parent
+    if is_manifest(table):
+        manifest = from_table(table, folder, path)
+        return list(manifest.rows), folder, manifest.vertical, []
+    records: list[dict[str, str]] = table.to_dict("records")  # type: ignore[assignment]
+    entries, problems, seen = [], [], set[str]()
+    for number, record in enumerate(records, start=2):
+        if record["path"] in seen:
+            problems.append(Problem(f"{path} line {number}", f"path {record['path']!r} stands there twice; keep one"))
+            continue
+        seen.add(record["path"])
+        split = record.get("split", "").strip().lower()
+        if split and split not in _SPLIT_WORDS:
+            problems.append(Problem(f"{path} line {number}", f"split is {split!r}; allowed are {', '.join(SPLITS)}"))
+            continue
+        entries.append((record["path"], {**record, "split": _SPLIT_WORDS.get(split, "")}))
+    rows, more = _rows(entries, folder, lambda relative: f"{path}: {relative}")
+    return rows, folder, "", problems + more
+
+
+def _from_class_folders(folder: Path) -> tuple[list[Row], Path, str, list[Problem]]:
+    """Class folders, with or without folders for the splits above them."""
+    problems = []
+    entries: list[tuple[str, dict[str, str]]] = []
+    for file in sorted(_files(folder)):
+        parts = file.relative_to(folder).parts
+        split = _SPLIT_WORDS.get(parts[0].lower(), "") if len(parts) > 2 else ""
+        labels = parts[1:-1] if split else parts[:-1]
+        if not labels:
+            problems.append(Problem(str(file), "lies in no class folder; move it into one named after its label"))
+        elif file.suffix.lower() not in images.SUFFIXES:
+            problems.append(Problem(str(file), f"ending {file.suffix!r} is not an image; readable are images only"))
+        else:
+            entries.append(("/".join(parts), {"label": labels[0], "split": split}))
+    rows, more = _rows(entries, folder, str)
+    return rows, folder, "", problems + more
+
+
+def _from_annotations(data: Path) -> tuple[list[Row], Path, str, list[Problem]]:
+    folder, items, problems = formats.read(data)
+    labels, more = formats.image_labels(items, ok_label="OK")
+    rows, unreadable = _rows([(path, {"label": label}) for path, label in labels.items()], folder, str)
+    return rows, folder, "", [*problems, *more, *unreadable]
+
+
+def _rows(
+    entries: Iterable[tuple[str, dict[str, str]]], folder: Path, name: Callable[[str], str]
+) -> tuple[list[Row], list[Problem]]:
+    """Look at each file's header and content hash; what cannot be read is listed."""
+    rows, problems = [], []
+    for relative, record in tqdm(list(entries), desc="reading headers", unit="image", disable=None, leave=False):
+        path = folder / relative
+        try:
+            width, height = images.size(path)
+            identity = images.content_hash(path)[:16]
+        except DataError as error:
+            problems.append(Problem(name(relative), str(error)))
+            continue
+        group = record.get("group", "").strip()
+        sample = Sample(identity, relative, width, height, frame=relative, group=group)
+        rows.append(Row(sample, record.get("label", "").strip(), record.get("split", ""), record.get("mask", "")))
+    return rows, problems
+
+
+def _sound(rows: list[Row], taxonomy: Taxonomy | None) -> tuple[list[Row], list[Problem]]:
+    """Leave out what the taxonomy does not know and what contradicts itself."""
+    problems: list[Problem] = []
+    kept: list[Row] = []
+    for row in rows:
+        if not row.label:
+            continue
+        if taxonomy is not None and taxonomy.find(row.label) is None:
+            try:
+                taxonomy.resolve(row.label)
+            except DataError as error:
+                problems.append(Problem(row.sample.path, str(error)))
+            continue
+        kept.append(row)
+    labels = defaultdict(set)
+    for row in kept:
+        labels[row.sample.id].add(row.label)
+    contradicting = {identity for identity, names in labels.items() if len(names) > 1}
+    for row in kept:
+        if row.sample.id in contradicting:
+            names = " and ".join(sorted(labels[row.sample.id]))
+            problems.append(
+                Problem(row.sample.path, f"the same image is filed under {names}; decide which and keep one")
+            )
+    return [row for row in kept if row.sample.id not in contradicting], problems
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    return (
+        f for f in folder.rglob("*") if f.is_file() and not any(p.startswith(".") for p in f.relative_to(folder).parts)
+    )
+
+
+def _image_files(folder: Path) -> Iterable[Path]:
+    return (f for f in _files(folder) if f.suffix.lower() in images.SUFFIXES)

@@ -1,0 +1,235 @@
+"""Split images into train, validation and test so that nothing leaks: what is split is components, not images.
+
+Two images belong to one component when they have the same group, the same content, or nearly the same picture. A
+component goes to one split as a whole.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
+
+from shared.data import images
+from shared.data.manifest import SPLITS, Manifest, Row
+from shared.errors import DataError
+
+_GIANT = 0.25
+"""A near-duplicate component with more than this share of the images says that the hash cannot tell them apart."""
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What a split achieved.
+
+    Attributes:
+        images: Images per split.
+        components: Components per split.
+        ratio: Images per split, relative to the test images, e.g. ``"3.02 : 1.01 : 1"``.
+        given: True where the split came with the data and was kept.
+        duplicates: Images that have an exact copy.
+        near_duplicates: Pairs of near-duplicate images across different groups.
+        near_duplicate_bits: The distance that was used; lower than asked for where the hash cannot tell images apart.
+        leaked_before: Share of test images that would share a component with a training image: in the split that came
+            with the data, or else in a random split by image.
+        leaked_after: The same for the split that was made; 0 unless a given split was kept.
+        unmeasured: Labels from too few components to be in all three splits; they are trained, but nothing can be
+            said about their recall.
+    """
+
+    images: dict[str, int]
+    components: dict[str, int]
+    ratio: str
+    given: bool
+    duplicates: int
+    near_duplicates: int
+    near_duplicate_bits: int
+    leaked_before: float
+    leaked_after: float
+    unmeasured: tuple[str, ...]
+
+    def __str__(self) -> str:
+        origin = "came with the data" if self.given else "random, by image"
+        return (
+            f"train : validation : test = {' : '.join(str(self.images[s]) for s in SPLITS)} images ({self.ratio}), "
+            f"{' : '.join(str(self.components[s]) for s in SPLITS)} independent components; "
+            f"{self.duplicates} exact copies, {self.near_duplicates} near-duplicate pairs; "
+            f"{self.leaked_before:.1%} of the test images leaked before ({origin}), {self.leaked_after:.1%} now"
+        )
+
+
+def perceptual_hashes(manifest: Manifest) -> NDArray[np.uint64]:
+    """64-bit pHash (Zauner 2010, as in ``imagehash``) of each row's whole image; shape ``(n,)``."""
+    hashes = np.zeros(len(manifest.rows), np.uint64)
+    known: dict[str, np.uint64] = {}
+    for i, row in enumerate(tqdm(manifest.rows, desc="near duplicates", unit="image", disable=None, leave=False)):
+        if row.sample.id not in known:
+            known[row.sample.id] = _phash(manifest.file(row.sample))
+        hashes[i] = known[row.sample.id]
+    return hashes
+
+
+def _phash(path: Path) -> np.uint64:
+    bits = imagehash.phash(Image.fromarray(images.read(path))).hash.ravel()
+    return np.uint64(int("".join("1" if b else "0" for b in bits), 2))
+
+
+def near_pairs(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
+    """Pairs of rows whose hashes differ in at most ``bits`` bits; shape ``(pairs, 2)``, first index the smaller."""
+    found = []
+    for start in range(0, len(hashes), 512):
+        block = hashes[start : start + 512]
+        near = np.bitwise_count(block[:, None] ^ hashes[None, :]) <= bits
+        i, j = np.nonzero(near)
+        i = i + start
+        found.append(np.stack([i, j], 1)[i < j])
+    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+
+
+def components(rows: Sequence[Row], pairs: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Number of the component of each row, from equal groups, equal content and near pairs; shape ``(n,)``."""
+    edges = [pairs]
+    for keys in ([row.sample.group for row in rows], [row.sample.id for row in rows]):
+        members = defaultdict(list)
+        for i, key in enumerate(keys):
+            if key:
+                members[key].append(i)
+        edges += [np.array([(m[0], other) for other in m[1:]], np.int64).reshape(-1, 2) for m in members.values()]
+    all_edges = np.concatenate(edges)
+    n = len(rows)
+    graph = coo_array((np.ones(len(all_edges)), (all_edges[:, 0], all_edges[:, 1])), shape=(n, n))
+    labels: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return labels
+
+
+def split(
+    manifest: Manifest, *, validation: float, test: float, near_duplicate_bits: int, seed: int
+) -> tuple[Manifest, SplitReport]:
+    """Give every row a split; one that came with the data is kept, and its leaks are counted.
+
+    Args:
+        manifest: Labelled rows.
+        validation: Share of the images for validation.
+        test: Share of the images for test.
+        near_duplicate_bits: Greatest Hamming distance of two perceptual hashes that counts as the same picture.
+        seed: For ties and for the random split that leaks are compared with.
+
+    Raises:
+        DataError: Fewer than two labels, or a label without training images.
+    """
+    rows = manifest.rows
+    labels = sorted(manifest.counts)
+    if len(labels) < 2:
+        found = f"only {labels[0]!r}" if labels else "none"
+        raise DataError(f"{manifest.folder}: two labels or more are needed, found {found}; add images of another label")
+    pairs, bits = _pairs(manifest, near_duplicate_bits)
+    component = components(rows, pairs)
+    given = all(row.split for row in rows) and {row.split for row in rows} >= {"train", "test"}
+    target = np.array([1 - validation - test, validation, test])
+    y = np.array([labels.index(row.label) for row in rows])
+    if given:
+        assigned = _with_validation([row.split for row in rows], component, y, validation, seed)
+        before = leaked(np.array([row.split for row in rows]), component)
+    else:
+        assigned = _assign(component, y, target, seed)
+        random = np.random.default_rng(seed).choice(SPLITS, len(rows), p=target)
+        before = leaked(random, component)
+    done = manifest.with_rows(replace(row, split=s) for row, s in zip(rows, assigned, strict=True))
+    _check(done, labels)
+    return done, _report(done, component, pairs, bits, given, before)
+
+
+def _pairs(manifest: Manifest, bits: int) -> tuple[NDArray[np.int64], int]:
+    # Windows of one frame overlap by design and frames are groups already; comparing them would join whole strips.
+    if any(row.sample.window is not None for row in manifest.rows):
+        return np.zeros((0, 2), np.int64), 0
+    hashes = perceptual_hashes(manifest)
+    while True:
+        pairs = near_pairs(hashes, bits)
+        sizes = Counter(components([Row(replace(r.sample, group="")) for r in manifest.rows], pairs).tolist())
+        if bits == 0 or max(sizes.values()) <= max(2, _GIANT * len(manifest.rows)):
+            return pairs, bits
+        bits -= 1
+
+
+def _assign(component: NDArray[np.int32], y: NDArray[np.int64], target: NDArray[np.float64], seed: int) -> list[str]:
+    """Largest components of the rarest labels first, each to the split that lacks its labels most."""
+    counts = np.zeros((component.max() + 1, y.max() + 1))
+    np.add.at(counts, (component, y), 1)
+    total = counts.sum(0)
+    wanted = target[:, None] * total
+    have = np.zeros_like(wanted)
+    rng = np.random.default_rng(seed)
+    rarity = (counts / total).max(1)
+    order = np.lexsort((rng.random(len(counts)), -rarity))
+    place = np.zeros(len(counts), int)
+    for c in order:
+        # Squared distance from the wanted counts, per label relative to its size, after giving the component to each.
+        after = ((have[None] + np.eye(3)[:, :, None] * counts[c] - wanted) / total) ** 2
+        cost = (after / target[None, :, None]).sum((1, 2))
+        place[c] = int(np.argmin(cost))
+        have[place[c]] += counts[c]
+    return [SPLITS[place[c]] for c in component]
+
+
+def _with_validation(
+    splits: list[str], component: NDArray[np.int32], y: NDArray[np.int64], validation: float, seed: int
+) -> list[str]:
+    """Where a given split has no validation images, take them from its training components."""
+    if "validation" in splits:
+        return splits
+    train = np.array([i for i, s in enumerate(splits) if s == "train"])
+    _, renumbered = np.unique(component[train], return_inverse=True)
+    parts = _assign(renumbered.astype(np.int32), y[train], np.array([1 - validation, validation, 1e-9]), seed)
+    out = list(splits)
+    for i, s in zip(train, parts, strict=True):
+        out[i] = "validation" if s == "validation" else "train"
+    return out
+
+
+def leaked(splits: NDArray[np.str_], component: NDArray[np.int32]) -> float:
+    """Share of test rows that have a training row in their component."""
+    test = component[splits == "test"]
+    return float(np.isin(test, component[splits == "train"]).mean()) if len(test) else 0.0
+
+
+def _check(manifest: Manifest, labels: Sequence[str]) -> None:
+    trained = {row.label for row in manifest.part("train")}
+    for label in labels:
+        if label not in trained:
+            raise DataError(
+                f"{manifest.folder}: label {label!r} has no training image in the split that came with the data; "
+                "add some, or leave the label out"
+            )
+
+
+def _report(
+    manifest: Manifest, component: NDArray[np.int32], pairs: NDArray[np.int64], bits: int, given: bool, before: float
+) -> SplitReport:
+    splits = np.array([row.split for row in manifest.rows])
+    sizes = {s: int((splits == s).sum()) for s in SPLITS}
+    ids = Counter(row.sample.id for row in manifest.rows)
+    groups = [row.sample.group or f"row {i}" for i, row in enumerate(manifest.rows)]
+    return SplitReport(
+        images=sizes,
+        components={s: len(set(component[splits == s].tolist())) for s in SPLITS},
+        ratio=" : ".join(f"{sizes[s] / max(sizes['test'], 1):.2f}" for s in SPLITS),
+        given=given,
+        duplicates=sum(n - 1 for n in ids.values()),
+        near_duplicates=sum(groups[i] != groups[j] for i, j in pairs.tolist()),
+        near_duplicate_bits=bits,
+        leaked_before=before,
+        leaked_after=leaked(splits, component),
+        unmeasured=tuple(
+            label
+            for label in sorted(manifest.counts)
+            if len({row.split for row in manifest.rows if row.label == label}) < len(SPLITS)
+        ),
+    )

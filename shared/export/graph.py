@@ -1,0 +1,182 @@
+"""The ONNX graph of a bundle: uint8 RGB in; preprocessing, backbone, head, temperature, novelty, class map inside."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import require
+from shared.inference.novelty import Novelty
+
+onnx: Any = require("onnx", extra="train")
+
+OPSET = 18
+"""The first opset whose Resize has antialiasing, and one that every runtime of the last years reads."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head on features, as numbers: scores = ((features - mean) / deviation) @ weights + bias.
+
+    Attributes:
+        mean: ``(features,)`` float64.
+        deviation: ``(features,)`` float64, above 0.
+        weights: ``(features, labels)`` float64.
+        bias: ``(labels,)`` float64.
+        temperature: Scores are divided by it before softmax.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    temperature: float
+
+    def standardise(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Features ``(n, features)`` with mean 0 and deviation 1 on the training images."""
+        result: NDArray[np.float64] = (np.asarray(features, np.float64) - self.mean) / self.deviation
+        return result
+
+    def scores(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Scores ``(n, labels)``, already divided by the temperature."""
+        result: NDArray[np.float64] = (self.standardise(features) @ self.weights + self.bias) / self.temperature
+        return result
+
+
+def with_preprocessing(backbone: Any, *, image_size: int, mean: Sequence[float], std: Sequence[float]) -> Any:
+    """Put resize and normalisation in front of a graph that takes normalised pixels.
+
+    The resize is bilinear with antialiasing (as Pillow's), to ``image_size`` squared: nothing is cropped away, because
+    what is cropped is not looked at.
+
+    Args:
+        backbone: ModelProto with input ``pixels`` ``(n, 3, size, size)`` and outputs ``features`` and ``field``.
+        image_size: Side in pixels.
+        mean: Per channel, 0 to 1.
+        std: Per channel, 0 to 1.
+
+    Returns:
+        A new ModelProto with input ``image`` ``(n, height, width, 3)`` uint8.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(backbone)
+    graph = model.graph
+    scale = 1.0 / (255.0 * np.asarray(std, np.float32))
+    shift = -np.asarray(mean, np.float32) / np.asarray(std, np.float32)
+    constants = {
+        "loupe_sizes": np.array([image_size, image_size], np.int64),
+        "loupe_scale": scale.astype(np.float32).reshape(1, 3, 1, 1),
+        "loupe_shift": shift.astype(np.float32).reshape(1, 3, 1, 1),
+    }
+    resize = onnx.helper.make_node(
+        "Resize",
+        ["loupe_chw", "", "", "loupe_sizes"],
+        ["loupe_resized"],
+        axes=[2, 3],
+        mode="linear",
+        antialias=1,
+        exclude_outside=1,  # torch and Pillow renormalise the filter at the border; without this, border rows differ
+        coordinate_transformation_mode="half_pixel",
+    )
+    nodes = [
+        _node("Cast", ["image"], "loupe_float", to=onnx.TensorProto.FLOAT),
+        _node("Transpose", ["loupe_float"], "loupe_chw", perm=[0, 3, 1, 2]),
+        resize,
+        _node("Mul", ["loupe_resized", "loupe_scale"], "loupe_scaled"),
+        _node("Add", ["loupe_scaled", "loupe_shift"], graph.input[0].name),
+    ]
+    body = list(graph.node)
+    del graph.node[:], graph.input[:]
+    graph.node.extend([*nodes, *body])
+    graph.input.append(_value("image", onnx.TensorProto.UINT8, ["batch", "height", "width", 3]))
+    graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    del graph.value_info[:]
+    return model
+
+
+def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str, Any]) -> Any:
+    """Put the head, the novelty score and the class map behind a graph that gives features and field.
+
+    Args:
+        features: ModelProto from :func:`with_preprocessing`.
+        head: The linear head.
+        novelty: The novelty statistics.
+        metadata: Written into ``metadata_props["loupe"]`` as JSON.
+
+    Returns:
+        A new ModelProto with outputs ``probabilities``, ``novelty``, ``class_map`` and ``features``.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(features)
+    weights = head.weights / head.temperature
+    per_feature = weights / head.deviation[:, None]
+    constant = head.bias / head.temperature - (head.mean / head.deviation) @ weights
+    constants = {
+        "loupe_mean": head.mean,
+        "loupe_inverse": 1.0 / head.deviation,
+        "loupe_weights": weights,
+        "loupe_bias": head.bias / head.temperature,
+        "loupe_map_weights": per_feature.T[:, :, None, None],
+        "loupe_map_bias": constant,
+        "loupe_directions": novelty.directions,
+        "loupe_plain": novelty.plain,
+        "loupe_residual": np.array(1.0 / novelty.residual_variance),
+        "loupe_novelty_scale": np.array(1.0 / novelty.scale),
+    }
+    model.graph.node.extend(
+        [
+            _node("Sub", ["features", "loupe_mean"], "loupe_centred"),
+            _node("Mul", ["loupe_centred", "loupe_inverse"], "loupe_z"),
+            _node("MatMul", ["loupe_z", "loupe_weights"], "loupe_raw"),
+            _node("Add", ["loupe_raw", "loupe_bias"], "loupe_scores"),
+            _node("Softmax", ["loupe_scores"], "probabilities", axis=1),
+            _node("Conv", ["field", "loupe_map_weights", "loupe_map_bias"], "class_map"),
+            *_novelty_nodes(),
+        ]
+    )
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name) for name, value in constants.items()
+    )
+    axis = onnx.numpy_helper.from_array(np.array([1], np.int64), "loupe_axis")
+    model.graph.initializer.append(axis)
+    labels = len(head.bias)
+    del model.graph.output[:]
+    real = onnx.TensorProto.FLOAT
+    model.graph.output.extend(
+        [
+            _value("probabilities", real, ["batch", labels]),
+            _value("novelty", real, ["batch"]),
+            _value("class_map", real, ["batch", labels, "rows", "columns"]),
+            _value("features", real, ["batch", len(head.mean)]),
+        ]
+    )
+    onnx.helper.set_model_props(model, {"loupe": json.dumps(dict(metadata))})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _novelty_nodes() -> list[Any]:
+    return [
+        _node("MatMul", ["loupe_z", "loupe_directions"], "loupe_inside"),
+        _node("ReduceSumSquare", ["loupe_inside", "loupe_axis"], "loupe_inside2", keepdims=0),
+        _node("ReduceSumSquare", ["loupe_z", "loupe_axis"], "loupe_z2", keepdims=0),
+        _node("MatMul", ["loupe_z", "loupe_plain"], "loupe_along"),
+        _node("ReduceSumSquare", ["loupe_along", "loupe_axis"], "loupe_along2", keepdims=0),
+        _node("Sub", ["loupe_z2", "loupe_along2"], "loupe_outside"),
+        _node("Relu", ["loupe_outside"], "loupe_outside_positive"),
+        _node("Mul", ["loupe_outside_positive", "loupe_residual"], "loupe_outside2"),
+        _node("Add", ["loupe_inside2", "loupe_outside2"], "loupe_distance2"),
+        _node("Sqrt", ["loupe_distance2"], "loupe_distance"),
+        _node("Mul", ["loupe_distance", "loupe_novelty_scale"], "novelty"),
+    ]
+
+
+def _node(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> Any:
+    return onnx.helper.make_node(kind, inputs, [output], **attributes)
+
+
+def _value(name: str, kind: int, shape: Sequence[str | int]) -> Any:
+    return onnx.helper.make_tensor_value_info(name, kind, shape)

@@ -1,0 +1,157 @@
+"""A bundle in, answers out: uint8 RGB images to probabilities, novelty and class maps, with onnxruntime and numpy."""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import BundleError, DataError
+from shared.inference import bundle as bundles
+from shared.inference.bundle import Bundle
+
+SELF_TEST_TOLERANCE = 1e-3
+"""Largest difference of a probability from the golden one; runtimes and processors differ by about 1e-5."""
+_BATCH_PIXELS = 8_000_000
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says about n images.
+
+    Attributes:
+        probabilities: ``(n, labels)`` float32, calibrated, rows add up to 1.
+        novelty: ``(n,)`` float32; 1.0 is the 99th percentile of images held out in the build.
+        class_map: ``(n, labels, rows, columns)`` float32: what each place adds to each label's score (the mean over
+            the places is the score before softmax); None where it was not asked for.
+    """
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32]
+    class_map: NDArray[np.float32] | None = None
+
+
+def session(model: str | bytes, *, threads: int = 0) -> Any:
+    """An onnxruntime session on the CPU; 0 threads means all cores.
+
+    The threads sleep rather than spin between calls: a spinning pool beside any other busy process loses more than it
+    gains (measured: a factor of 2 to 3).
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class Runtime:
+    """A loaded bundle. It has passed its hash check and its self-test, or it does not exist."""
+
+    def __init__(self, bundle: Bundle, session: Any) -> None:
+        self.bundle = bundle
+        self._session = session
+
+    @classmethod
+    def open(cls, path: Path, *, threads: int = 0) -> "Runtime":
+        """Load a bundle, check it, and run its golden inputs.
+
+        Raises:
+            BundleError: It is incomplete or altered, or this machine gives other answers than the build did.
+        """
+        bundle = bundles.load(path)
+        try:
+            opened = session(str(path / bundles.MODEL), threads=threads)
+        except Exception as error:  # onnxruntime raises its own unrelated classes
+            raise BundleError(f"{path}: {bundles.MODEL} cannot be loaded ({error}); build it again") from error
+        self_test(opened, str(path))
+        return cls(bundle, opened)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels in the order of the probabilities."""
+        return self.bundle.labels
+
+    def predict(self, images: Sequence[NDArray[np.uint8]], *, class_map: bool = False) -> Answers:
+        """Answer for images of any sizes, in their order.
+
+        Args:
+            images: Each ``(height, width, 3)`` uint8 RGB.
+            class_map: Whether to give the class maps too.
+
+        Raises:
+            DataError: An image has another shape or dtype.
+        """
+        names = ["probabilities", "novelty"] + (["class_map"] if class_map else [])
+        results: list[list[NDArray[np.float32]]] = [[] for _ in names]
+        for batch in batches(images):
+            for collected, output in zip(results, self._session.run(names, {"image": batch}), strict=True):
+                collected.append(output)
+        empty = [
+            np.zeros((0, len(self.labels)), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros((0, 0, 0, 0), np.float32),
+        ]
+        joined = [np.concatenate(r) if r else e for r, e in zip(results, empty, strict=False)]
+        return Answers(joined[0], joined[1], joined[2] if class_map else None)
+
+
+def batches(images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """Runs of images with the same size, each run as ``(n, height, width, 3)`` of bounded memory.
+
+    Raises:
+        DataError: An image has another shape or dtype than ``(height, width, 3)`` uint8.
+    """
+    start = 0
+    for end in range(1, len(images) + 1):
+        image = images[end - 1]
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise DataError(
+                f"image {end - 1} has shape {image.shape} and dtype {image.dtype}; "
+                "allowed is (height, width, 3) uint8 RGB"
+            )
+        full = (end - start) * image.size >= _BATCH_PIXELS
+        if end == len(images) or full or images[end].shape != image.shape:
+            yield np.stack(images[start:end])
+            start = end
+
+
+def self_test(session: Any, where: str) -> None:
+    """Run the golden inputs that lie in the model's metadata and compare with their expected outputs.
+
+    Raises:
+        BundleError: An answer differs by more than :data:`SELF_TEST_TOLERANCE`.
+    """
+    for i, golden in enumerate(read_metadata(session)["golden"]):
+        image = np.frombuffer(zlib.decompress(base64.b64decode(golden["image"])), np.uint8).reshape(golden["shape"])
+        answer = session.run(["probabilities"], {"image": image[None]})[0][0]
+        difference = float(np.abs(answer - np.array(golden["probabilities"])).max())
+        if not difference <= SELF_TEST_TOLERANCE:
+            raise BundleError(
+                f"{where}: golden image {i} gives a probability {difference:.2g} away from the build's "
+                f"(allowed {SELF_TEST_TOLERANCE:g}); this runtime does not compute the same model, do not use it here"
+            )
+
+
+def read_metadata(session: Any) -> dict[str, Any]:
+    """What the build wrote into ``model.onnx``: labels, hashes, thresholds, golden inputs with expected outputs."""
+    try:
+        metadata: dict[str, Any] = json.loads(session.get_modelmeta().custom_metadata_map["loupe"])
+    except (KeyError, ValueError) as error:
+        raise BundleError("model.onnx carries no metadata of a build; take a model made by loupe build") from error
+    return metadata
+
+
+def golden(image: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    """One golden input with its expected output, as it lies in the metadata."""
+    return {
+        "image": base64.b64encode(zlib.compress(image.tobytes(), 9)).decode(),
+        "shape": list(image.shape),
+        "probabilities": [float(p) for p in probabilities],
+    }

@@ -1,0 +1,60 @@
+"""The Recipe: all that a training depends on, with the defaults that hold where nobody says otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+DEFAULT_BACKBONE = "mobilenetv3_small_100"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a training depends on.
+
+    Attributes:
+        backbone: Any timm name.
+        weights: A safetensors file; empty means timm's hub, or random initialisation where no backbone was named.
+        backbone_args: Further arguments of ``timm.create_model``, e.g. ``pad_type = "same"``.
+        mean: Per-channel mean of the input, 0 to 1; empty means what timm states for the backbone.
+        std: Per-channel deviation, likewise.
+        image_size: Side in pixels to which every image is resized inside the model, a multiple of 32.
+        seed: Seed of everything random.
+        test_fraction: Share of the images held out for the report (3:1:1 by default).
+        validation_fraction: Share held out for calibration and the certificate.
+        near_duplicate_bits: Images whose 64-bit perceptual hashes differ in at most this many bits stay together.
+        recall: Recall to certify, 0 to 1.
+        confidence: Confidence of the certificate, 0 to 1.
+        lambdas: Ridge strengths to choose from, relative to the features' total variance divided by 1000.
+        folds: Folds over the training images in which the ridge strength and the temperature are chosen.
+        threads: Threads for feature extraction, 0 means all cores.
+    """
+
+    backbone: str = ""
+    weights: str = ""
+    backbone_args: Mapping[str, str] = field(default_factory=dict)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    image_size: int = 224
+    seed: int = 0
+    test_fraction: float = 0.2
+    validation_fraction: float = 0.2
+    near_duplicate_bits: int = 4
+    recall: float = 0.98
+    confidence: float = 0.95
+    lambdas: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+    folds: int = 5
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.image_size % 32 or not 32 <= self.image_size <= 1024:
+            raise ValueError(f"image_size is {self.image_size}; allowed are multiples of 32 from 32 to 1024")
+        for name in ("recall", "confidence", "test_fraction", "validation_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed is above 0 and below 1")
+        if self.test_fraction + self.validation_fraction > 0.9:
+            raise ValueError("test_fraction and validation_fraction leave less than a tenth for training; lower them")
+        if self.folds < 2:
+            raise ValueError(f"folds is {self.folds}; allowed is 2 or more")
+        if not self.lambdas or min(self.lambdas) <= 0:
+            raise ValueError("lambdas must be one or more numbers above 0")
+        if len(self.mean) not in (0, 3) or len(self.std) not in (0, 3):
+            raise ValueError("mean and std have three numbers each (red, green, blue), or none")
