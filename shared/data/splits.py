@@ -111,7 +111,7 @@ def components(rows: Sequence[Row], pairs: NDArray[np.int64]) -> NDArray[np.int3
 
 def split(
     manifest: Manifest, *, validation: float, test: float, near_duplicate_bits: int, seed: int
-) -> tuple[Manifest, SplitReport]:
+) -> tuple[Manifest, SplitReport, dict[str, int]]:
     """Give every row a split; one that came with the data is kept, and its leaks are counted.
 
     Args:
@@ -120,6 +120,9 @@ def split(
         test: Share of the images for test.
         near_duplicate_bits: Greatest Hamming distance of two perceptual hashes that counts as the same picture.
         seed: For ties and for the random split that leaks are compared with.
+
+    Returns:
+        The manifest with splits, what was achieved, and the component of each image id.
 
     Raises:
         DataError: Fewer than two labels, or a label without training images.
@@ -143,7 +146,8 @@ def split(
         before = leaked(random, component)
     done = manifest.with_rows(replace(row, split=s) for row, s in zip(rows, assigned, strict=True))
     _check(done, labels)
-    return done, _report(done, component, pairs, bits, given, before)
+    of_id = {row.sample.id: int(c) for row, c in zip(rows, component, strict=True)}
+    return done, _report(done, component, pairs, bits, given, before), of_id
 
 
 def _pairs(manifest: Manifest, bits: int) -> tuple[NDArray[np.int64], int]:
