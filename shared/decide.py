@@ -1,0 +1,113 @@
+"""What the model saw in one whole image in, a Decision out; and the rules that every vertical's decision shares."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.policy import Policy
+from shared.records import Box, Decision, Finding, Sample, Verdict
+from shared.vertical import Case, Seen
+
+UNKNOWN = "UNKNOWN"
+_RELATIVE = 0.5
+"""A place belongs to a finding when its evidence is at least this share of the strongest place's."""
+
+
+def risk(seen: Seen, ok_label: str | None) -> float:
+    """Probability that it is anything but OK; 1 where the bundle has no label for OK."""
+    return 1.0 if ok_label is None else 1.0 - seen.probabilities[ok_label]
+
+
+def likeliest(seen: Seen, ok_label: str | None) -> str:
+    """The likeliest label other than OK."""
+    others = {label: p for label, p in seen.probabilities.items() if label != ok_label}
+    return max(others, key=lambda label: others[label])
+
+
+def threshold(case: Case, policy: Policy) -> float:
+    """The site's threshold, else the bundle's; 0 (everything is flagged) where neither is known."""
+    return policy.threshold or case.threshold or 0.0
+
+
+def evidence(seen: Seen, label: str, ok_label: str | None) -> NDArray[np.bool_] | None:
+    """The cells of the class map that speak for ``label`` rather than OK, ``(rows, columns)``; None without a map."""
+    if seen.class_map is None:
+        return None
+    order = list(seen.probabilities)
+    difference = seen.class_map[order.index(label)]
+    if ok_label is not None:
+        difference = difference - seen.class_map[order.index(ok_label)]
+    strongest = float(difference.max())
+    if strongest <= 0:
+        return None
+    cells: NDArray[np.bool_] = difference >= _RELATIVE * strongest
+    return cells
+
+
+def cells_box(cells: NDArray[np.bool_], sample: Sample) -> Box:
+    """The box around cells, in the Sample's pixels."""
+    rows, columns = np.nonzero(cells.any(1))[0], np.nonzero(cells.any(0))[0]
+    across, down = sample.width / cells.shape[1], sample.height / cells.shape[0]
+    x0, y0 = int(columns[0] * across), int(rows[0] * down)
+    x1, y1 = round((columns[-1] + 1) * across), round((rows[-1] + 1) * down)
+    return Box(x0, y0, max(x0 + 1, x1), max(y0 + 1, y1))
+
+
+def verdict(case: Case, policy: Policy, findings: Sequence[Finding], reasons: Sequence[str]) -> Decision:
+    """Flag where there are findings; NOT EXAMINED where too little was looked at; pass only then.
+
+    A frame that was not looked at completely says so in every case.
+    """
+    said = list(reasons)
+    complete = case.examined >= policy.min_examined and bool(case.seen)
+    if not complete:
+        why = "; ".join(p.what for p in case.problems[:3]) or "no reason was recorded"
+        said.append(f"{1 - case.examined:.2%} of it was not examined ({why})")
+    if findings:
+        result = Verdict.FLAG
+    elif not complete:
+        result = Verdict.NOT_EXAMINED
+    else:
+        result = Verdict.PASS
+        said.append(f"examined completely; highest risk {_highest(case):.3g} below {threshold(case, policy):.3g}")
+    return Decision(case.frame, result, tuple(said), tuple(findings), case.examined)
+
+
+def _highest(case: Case) -> float:
+    return max((risk(seen, case.ok_label) for seen in case.seen), default=0.0)
+
+
+def decide(case: Case, policy: Policy) -> Decision:
+    """Decide about an image that was looked at as a whole."""
+    limit = threshold(case, policy)
+    findings, reasons = [], []
+    for seen in case.seen:
+        value, label = risk(seen, case.ok_label), likeliest(seen, case.ok_label)
+        if case.ok_label is None or value >= limit:
+            cells = evidence(seen, label, case.ok_label)
+            region = None if cells is None or cells.all() else cells_box(cells, seen.sample)
+            findings.append(_finding(case, seen, label, seen.probabilities[label], region))
+            reasons.append(_why(case, label, value, limit))
+        elif seen.novelty > policy.novelty_limit:
+            findings.append(_finding(case, seen, UNKNOWN, seen.novelty / (1 + seen.novelty), None))
+            reasons.append(f"unlike the training images: novelty {seen.novelty:.2f}, limit {policy.novelty_limit:g}")
+    return verdict(case, policy, findings, reasons)
+
+
+def _finding(case: Case, seen: Seen, label: str, probability: float, region: Box | None) -> Finding:
+    return Finding(
+        frame=case.frame,
+        label=label,
+        probability=probability,
+        risk=risk(seen, case.ok_label),
+        region=region,
+        samples=(seen.sample.id,),
+        novelty=seen.novelty,
+    )
+
+
+def _why(case: Case, label: str, value: float, limit: float) -> str:
+    if case.ok_label is None:
+        return f"looks like {label}; the bundle has no label that means OK, so nothing passes by itself"
+    return f"looks like {label}: risk {value:.3f}, flagged from {limit:.3g}"

@@ -1,0 +1,86 @@
+"""What the model saw on one part in, pass, flag or NOT EXAMINED out, by the rules of the site's policy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import config
+from shared.decide import decide as decide_whole
+from shared.decide import threshold, verdict
+from shared.policy import Policy
+from shared.records import Decision, Finding
+from shared.vertical import Case
+from verticals.industrial.merge import merge
+
+DEFAULT_POLICY = Path(__file__).parent / "policy.toml"
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Accept:
+    """Defects that a site lives with, as acceptance rules of type, size and number are written (compare VDA 16).
+
+    Attributes:
+        type: Label as the bundle says it.
+        max_length_mm: Largest length that is acceptable.
+        max_count: Largest number of such defects on one part.
+    """
+
+    type: str
+    max_length_mm: float
+    max_count: int = 1
+
+
+@dataclass(frozen=True)
+class IndustrialPolicy(Policy):
+    """What a plant decides.
+
+    Attributes:
+        accept: Defects that are acceptable; everything else that is found flags the part.
+    """
+
+    accept: tuple[Accept, ...] = ()
+
+
+def decide(case: Case, policy_file: Path | None) -> Decision:
+    """Decide about one part or image.
+
+    Args:
+        case: Everything known about it.
+        policy_file: The site's policy over the vertical's defaults, None for the defaults alone.
+
+    Raises:
+        ConfigError: The policy is not usable.
+    """
+    files = [DEFAULT_POLICY] + ([policy_file] if policy_file else [])
+    policy = config.load(IndustrialPolicy, *files)
+    if all(seen.sample.window is None for seen in case.seen):
+        return decide_whole(case, policy)
+    limit = threshold(case, policy)
+    findings = merge(case.seen, ok_label=case.ok_label, threshold=limit, novelty_limit=policy.novelty_limit)
+    accepted = _accepted(findings, policy)
+    grave = [f for f in findings if f.id not in accepted]
+    reasons = [_sentence(f, limit) for f in grave[:_SHOWN]]
+    if len(grave) > _SHOWN:
+        reasons.append(f"and {len(grave) - _SHOWN} more defects")
+    reasons += [f"accepted by rule: {rule}" for rule in accepted.values()]
+    return verdict(case, policy, grave, reasons)
+
+
+def _accepted(findings: list[Finding], policy: IndustrialPolicy) -> dict[str, str]:
+    """Findings that a rule accepts: small enough, of known size, and not more than the rule allows."""
+    accepted = {}
+    for rule in policy.accept:
+        small = [
+            f
+            for f in findings
+            if f.label == rule.type and f.length_mm is not None and f.length_mm <= rule.max_length_mm
+        ]
+        if len(small) <= rule.max_count:
+            accepted |= {f.id: f"{rule.type} up to {rule.max_length_mm:g} mm, {rule.max_count} per part" for f in small}
+    return accepted
+
+
+def _sentence(finding: Finding, limit: float) -> str:
+    length = "" if finding.length_mm is None else f" {finding.length_mm:.1f} mm"
+    at = f" at line {finding.region.y0}, column {finding.region.x0}" if finding.region else ""
+    return f"{finding.label}{length}{at}: risk {finding.risk:.3f}, flagged from {limit:.3g}"
