@@ -17,6 +17,7 @@ from shared.data import images, sources, splits
 from shared.data.manifest import SPLITS, Manifest, Row
 from shared.deadline import Deadline
 from shared.errors import BundleError, DataError, ExportError, Problem
+from shared.evaluate import SAMPLES
 from shared.export import graph
 from shared.inference import bundle as bundles
 from shared.inference import calibration, novelty, risk, runtime
@@ -62,7 +63,6 @@ def build(
     cache: Path,
     vertical: str = "",
     taxonomy: Taxonomy | None = None,
-    tile: Mapping[str, int] | None = None,
     say: Say = to_stderr,
 ) -> dict[str, Any]:
     """Build a bundle.
@@ -78,7 +78,6 @@ def build(
         cache: Folder of the feature cache.
         vertical: Name of the vertical, empty for none.
         taxonomy: Its labels; labels that it does not know are listed and left out.
-        tile: Tile and halo in pixels where the model looks at windows of frames.
         say: Told what was decided and why.
 
     Returns:
@@ -117,7 +116,7 @@ def build(
         {
             "vertical": vertical,
             "taxonomy_version": taxonomy.version if taxonomy else "",
-            "tile": dict(tile) if tile else None,
+            "tile": _tile(manifest),
             "data": {
                 "source": data.name,
                 "hash": manifest.hash,
@@ -231,6 +230,8 @@ def _write(
         facts["size_bytes"] = (folder / bundles.MODEL).stat().st_size
         facts["seconds"] = round(work.deadline.elapsed, 1)
         facts["first_model_seconds"] = first_model or facts["seconds"]
+        seen = [f"{row.sample.id},{row.split}" for row in work.manifest.rows]
+        (folder / SAMPLES).write_text("\n".join(["id,split", *seen]) + "\n", encoding="utf-8")
         (folder / "MODEL_CARD.md").write_text(card.render(facts), encoding="utf-8")
         bundles.seal(folder, facts)
         runtime.Runtime.open(folder)
@@ -339,6 +340,12 @@ def _chosen(fitted: head.Fitted) -> dict[str, Any]:
         "over_default": best - fitted.tried[default],
         "tried": {str(s): value for s, value in fitted.tried.items()},
     }
+
+
+def _tile(manifest: Manifest) -> dict[str, int] | None:
+    """Size of the windows that the model looks at; None where it looks at whole images."""
+    windows = [row.sample for row in manifest.rows if row.sample.window is not None]
+    return {"width": windows[0].width, "height": windows[0].height} if windows else None
 
 
 def _ok_label(manifest: Manifest, taxonomy: Taxonomy | None) -> str | None:

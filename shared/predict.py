@@ -1,8 +1,9 @@
 """Images in, what the model sees in each out: decoding runs ahead of the model, problems are passed on, not dropped."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from shared.data import images
 from shared.errors import DataError, Problem
 from shared.inference.runtime import Runtime
 from shared.records import Sample
-from shared.vertical import Seen
+from shared.vertical import Case, Seen
 
 _CHUNK = 16
 _DECODERS = 2
@@ -77,3 +78,51 @@ def _answer(
             None if answers.class_map is None else answers.class_map[i],
         )
         i += 1
+
+
+def cases(
+    runtime: Runtime,
+    samples: Sequence[Sample],
+    folder: Path,
+    *,
+    skipped: Mapping[str, float],
+    problems: Sequence[Problem],
+) -> Iterator[Case]:
+    """Look at every Sample and put together what belongs to one frame.
+
+    Args:
+        runtime: A loaded bundle.
+        samples: Frame by frame.
+        folder: Where the Samples' paths start.
+        skipped: Fraction of a frame's area that no Sample covers, by frame.
+        problems: What could not be read before; one about a frame without Samples becomes a case of its own, so that
+            nothing is silently missing from the answers.
+    """
+    reasons = defaultdict(list)
+    for problem in problems:
+        reasons[_frame_of(problem, {s.frame for s in samples})].append(problem)
+    answers = predict(runtime, samples, folder)
+    for frame, members in groupby(zip(samples, answers, strict=True), key=lambda pair: pair[0].frame):
+        pairs = list(members)
+        seen = tuple(a for _, a in pairs if isinstance(a, Seen))
+        failed = [a for _, a in pairs if isinstance(a, Problem)]
+        area = sum(_area(s) for s, _ in pairs)
+        looked = sum(_area(s) for s, a in pairs if isinstance(a, Seen)) / area * (1 - skipped.get(frame, 0.0))
+        why = (*reasons.pop(frame, ()), *failed)
+        yield Case(frame, seen, looked, why, runtime.bundle.ok_label, runtime.bundle.threshold)
+    for frame, why_not in reasons.items():
+        yield Case(frame, (), 0.0, tuple(why_not), runtime.bundle.ok_label, runtime.bundle.threshold)
+
+
+def _area(sample: Sample) -> int:
+    box = sample.core or sample.window
+    return box.width * box.height if box else sample.width * sample.height
+
+
+def _frame_of(problem: Problem, frames: Set[str]) -> str:
+    """The frame that a problem is about: the one it names, or the file itself."""
+    return (
+        problem.where
+        if problem.where in frames
+        else next((f for f in (Path(problem.where).stem, Path(problem.where).name) if f in frames), problem.where)
+    )

@@ -68,7 +68,7 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
 
 def _accepted(findings: list[Finding], policy: IndustrialPolicy) -> dict[str, str]:
     """Findings that a rule accepts: small enough, of known size, and not more than the rule allows."""
-    accepted = {}
+    accepted: dict[str, str] = {}
     for rule in policy.accept:
         small = [
             f

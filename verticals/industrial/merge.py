@@ -1,4 +1,4 @@
-"""Tiles of one strip in, defects out: what touches across tile borders is one defect, with its length in millimetres."""
+"""Tiles of one strip in, defects out: what touches across tile borders is one defect, with its length in mm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,0 +1,100 @@
+"""Decisions as JSON lines: written while they are made, read by review and report."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.errors import DataError
+from shared.records import Box, Decision, Finding, Sample, as_json, decision_from_json
+from shared.vertical import Case
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where the picture of a finding is.
+
+    Attributes:
+        image: The file.
+        box: The finding's region in that file's pixels; None means the whole image.
+    """
+
+    image: str
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One frame's answer as it is read back.
+
+    Attributes:
+        decision: The decision.
+        shown: Picture of each finding by its id, and of the frame by its name.
+        extra: Everything else that the line carries.
+    """
+
+    decision: Decision
+    shown: Mapping[str, Shown]
+    extra: Mapping[str, Any]
+
+
+def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str, Any]:
+    """A decision with its pictures, and for whole images with all probabilities, ready for ``json.dumps``."""
+    by_id = {seen.sample.id: seen.sample for seen in case.seen}
+    pictures = {f.id: _shown(f, by_id, folder) for f in decision.findings}
+    if case.seen:
+        pictures.setdefault(decision.frame, {"image": str((folder / case.seen[0].sample.path).resolve()), "box": None})
+    record = {**extra, **as_json(decision), "shown": pictures}
+    if len(case.seen) == 1 and case.seen[0].sample.window is None:
+        record |= {"probabilities": dict(case.seen[0].probabilities), "novelty": case.seen[0].novelty}
+    return record
+
+
+def _shown(finding: Finding, samples: Mapping[str, Sample], folder: Path) -> dict[str, Any]:
+    sample = samples[finding.samples[0]]
+    path = str((folder / sample.path).resolve())
+    if finding.region is None:
+        return {"image": path, "box": None}
+    # A long strip lies in several files; the finding is shown in the file of its first tile.
+    corner = (sample.window.x0, sample.window.y0) if sample.window else (0, 0)
+    box = finding.region.shifted(corner[0] - sample.origin[0], corner[1] - sample.origin[1])
+    inside = (max(box.x0, 0), max(box.y0, 0), box.x1, box.y1)
+    return {"image": path, "box": dict(zip(("x0", "y0", "x1", "y1"), inside, strict=True))}
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[Any]:
+    """A text stream that becomes ``path`` when the block ends; interrupted, it stays as ``<path>.partial``."""
+    partial = path.with_name(path.name + ".partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("w", encoding="utf-8") as stream:
+        yield stream
+    partial.replace(path)
+
+
+def read(path: Path) -> tuple[Line, ...]:
+    """Read what ``loupe predict -o`` wrote.
+
+    Raises:
+        DataError: The file is missing or a line is not a decision.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); give a file that loupe predict -o wrote") from error
+    return tuple(_parse(text.splitlines(), path))
+
+
+def _parse(lines: Iterable[str], path: Path) -> Iterator[Line]:
+    for number, content in enumerate(lines, start=1):
+        try:
+            record = json.loads(content)
+            shown = {
+                key: Shown(value["image"], Box(**value["box"]) if value["box"] else None)
+                for key, value in record["shown"].items()
+            }
+            yield Line(decision_from_json(record), shown, record)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} line {number}: is not a decision ({error!r}); run loupe predict again") from error

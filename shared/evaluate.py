@@ -1,0 +1,117 @@
+"""A bundle and labelled images in, its rates on images it has not seen out, each with count and interval."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from shared.data import sources
+from shared.data.manifest import Manifest, Row
+from shared.errors import DataError, Problem
+from shared.inference import Bundle, Runtime, calibration
+from shared.predict import predict
+from shared.reporting import rates
+from shared.taxonomy import Taxonomy
+from shared.vertical import Seen
+
+SAMPLES = "samples.csv"
+
+
+def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:
+    """The rows whose images were not used to train or to calibrate the bundle."""
+    table = pd.read_csv(bundle.path / SAMPLES, dtype="string")
+    used = set(table.loc[table["split"] != "test", "id"])
+    return tuple(row for row in manifest.rows if row.sample.id not in used)
+
+
+def evaluate(
+    runtime: Runtime, data: Path, *, taxonomy: Taxonomy | None = None
+) -> tuple[dict[str, Any], list[tuple[Row, Seen]], tuple[Problem, ...]]:
+    """Measure a bundle on the images of ``data`` that it has not seen.
+
+    Args:
+        runtime: The loaded bundle.
+        data: Labelled images, see :func:`shared.data.sources.read`.
+        taxonomy: The vertical's labels, where the bundle has a vertical; brings the words of ``data`` and of the bundle
+            together.
+
+    Returns:
+        The facts that ``loupe evaluate --json`` prints, what was seen in each image, and what was left out.
+
+    Raises:
+        DataError: No image is left to measure on.
+    """
+    manifest, problems = sources.read(data, taxonomy=taxonomy)
+    fresh = unseen(runtime.bundle, manifest)
+    rows, foreign = _known_labels(fresh, runtime.labels, taxonomy)
+    if not rows:
+        raise DataError(
+            f"{data}: all {len(manifest.rows)} usable images were used to build the bundle or carry labels that it "
+            "does not know; give images that it has not seen"
+        )
+    seen, failed = _look(runtime, rows, manifest.folder)
+    labels = np.array([runtime.labels.index(row.label) for row, _ in seen], np.int64)
+    probabilities = np.array([list(s.probabilities.values()) for _, s in seen])
+    groups = [row.sample.group or row.sample.id for row, _ in seen]
+    facts = {
+        **rates.classification(labels, probabilities.argmax(1), runtime.labels, groups=groups),
+        "ece": calibration.expected_calibration_error(probabilities, labels),
+        "at_threshold": _at_threshold(runtime.bundle, labels, probabilities),
+        "used_for_building": len(manifest.rows) - len(fresh),
+        "bundle_hash": runtime.bundle.hash,
+        "data_hash": manifest.hash,
+        "backbone": runtime.bundle.card["backbone"],
+    }
+    return facts, seen, (*problems, *foreign, *failed)
+
+
+def _look(runtime: Runtime, rows: Sequence[Row], folder: Path) -> tuple[list[tuple[Row, Seen]], list[Problem]]:
+    seen, failed = [], []
+    samples = [row.sample for row in rows]
+    for row, answer in zip(rows, predict(runtime, samples, folder, maps=False), strict=True):
+        if isinstance(answer, Problem):
+            failed.append(answer)
+        else:
+            seen.append((row, answer))
+    if not seen:
+        raise DataError(f"{folder}: not one of {len(rows)} images can be decoded; first reason: {failed[0]}")
+    return seen, failed
+
+
+def _known_labels(
+    rows: Sequence[Row], labels: Sequence[str], taxonomy: Taxonomy | None
+) -> tuple[list[Row], list[Problem]]:
+    """Bring labels to the bundle's words; what it does not know is listed."""
+    words = {label: label for label in labels}
+    if taxonomy is not None:
+        by_code = {entry.code: label for label in labels if (entry := taxonomy.find(label)) is not None}
+        for row in rows:
+            entry = taxonomy.find(row.label)
+            if row.label not in words and entry is not None and entry.code in by_code:
+                words[row.label] = by_code[entry.code]
+    known, problems = [], []
+    for row in rows:
+        if row.label in words:
+            known.append(Row(row.sample, words[row.label], row.split, row.mask))
+        else:
+            problems.append(
+                Problem(row.sample.path, f"label {row.label!r} is not in the bundle; it knows {', '.join(labels)}")
+            )
+    return known, problems
+
+
+def _at_threshold(bundle: Bundle, labels: Any, probabilities: Any) -> dict[str, Any] | None:
+    """Recall of what should be flagged and overkill, at the bundle's threshold."""
+    if bundle.ok_label is None or bundle.threshold is None:
+        return None
+    ok = bundle.labels.index(bundle.ok_label)
+    flagged = 1.0 - probabilities[:, ok] >= bundle.threshold
+    bad = labels != ok
+    return {
+        "threshold": bundle.threshold,
+        "recall": asdict(rates.proportion(int(flagged[bad].sum()), int(bad.sum()))),
+        "flagged_ok": asdict(rates.proportion(int(flagged[~bad].sum()), int((~bad).sum()))),
+    }

@@ -1,0 +1,36 @@
+"""Facts as one self-contained HTML page: every rate with its count and interval, nothing loaded from elsewhere."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from shared import atomic
+
+_FOLDER = Path(__file__).parent
+
+
+def write_page(title: str, facts: Mapping[str, Any], path: Path) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        title: Heading.
+        facts: What a vertical's ``report`` returns; rates are mappings with ``value``, ``low``, ``high`` and ``n``.
+        path: The HTML file.
+    """
+    loader = jinja2.FileSystemLoader(_FOLDER)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.tests["rate"] = is_rate
+    environment.tests["rates"] = lambda value: (
+        isinstance(value, Mapping) and value and all(map(is_rate, value.values()))
+    )
+    template = environment.get_template("page.html.jinja")
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    atomic.write(path, template.render(title=title, facts=facts, made=made))
+
+
+def is_rate(value: Any) -> bool:
+    """Whether a value is a share with count and interval."""
+    return isinstance(value, Mapping) and {"value", "low", "high", "n"} <= set(value)

@@ -1,0 +1,195 @@
+"""What stands behind the verbs check, evaluate, predict and report: the core's functions joined with a vertical's."""
+
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import verticals
+from shared import decisions, taxonomy
+from shared.data import ingested, manifest, sources, splits
+from shared.decide import decide as decide_whole
+from shared.errors import DataError
+from shared.evaluate import evaluate
+from shared.inference import Bundle, Runtime
+from shared.policy import Policy
+from shared.predict import cases
+from shared.recipe import Recipe
+from shared.records import Decision, Finding, Review, Verdict
+from shared.taxonomy import Taxonomy, guess_ok
+from shared.vertical import Case, Ingested, Seen, Vertical
+
+
+def check_data(data: Path, *, taxonomy: Taxonomy | None, fix: Path | None) -> dict[str, Any]:
+    """Everything that spoils a training and can be seen without one; ``fix`` receives the repaired manifest."""
+    found, problems = sources.read(data, taxonomy=taxonomy)
+    recipe = Recipe()
+    divided, report, _ = splits.split(
+        found,
+        validation=recipe.validation_fraction,
+        test=recipe.test_fraction,
+        near_duplicate_bits=recipe.near_duplicate_bits,
+        seed=recipe.seed,
+    )
+    if fix is not None:
+        if report.leaked_after > 0:
+            fresh = found.with_rows(_without_split(row) for row in found.rows)
+            divided, report, _ = splits.split(
+                fresh,
+                validation=recipe.validation_fraction,
+                test=recipe.test_fraction,
+                near_duplicate_bits=recipe.near_duplicate_bits,
+                seed=recipe.seed,
+            )
+        manifest.save(divided, fix)
+    return {
+        "images": len(found.rows),
+        "labels": dict(found.counts.most_common()),
+        "problems": [str(p) for p in problems],
+        "split": {**asdict(report), "sentence": str(report)},
+        "unmeasured_labels": list(report.unmeasured),
+        "data_hash": found.hash,
+        "fixed": str(fix) if fix else None,
+    }
+
+
+def _without_split(row: manifest.Row) -> manifest.Row:
+    return manifest.Row(row.sample, row.label, "", row.mask)
+
+
+def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, Any]:
+    """Rates of a bundle on unseen images; with a vertical, its own report over the same images."""
+    runtime = Runtime.open(bundle)
+    vertical = _vertical_of(runtime.bundle)
+    labels = taxonomy.load(vertical.folder / "labels.toml") if vertical else None
+    facts, seen, problems = evaluate(runtime, data, taxonomy=labels)
+    facts["left_out"] = [str(p) for p in problems]
+    if vertical is not None and all(s.sample.window is None for _, s in seen):
+        made, truth = [], []
+        for row, s in seen:
+            made.append(vertical.decide(_whole_case(s, runtime.bundle), policy))
+            if row.label != runtime.bundle.ok_label:
+                truth.append(_truth(s.sample.frame, row.label))
+        facts[vertical.name] = vertical.report(made, truth, [])
+    return facts
+
+
+def _whole_case(seen: Seen, bundle: Bundle) -> Case:
+    return Case(seen.sample.frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold)
+
+
+def _truth(frame: str, label: str) -> Finding:
+    return Finding(frame, label, 1.0, 1.0)
+
+
+def predict_source(
+    bundle: Path, source: Path, out: Path | None, *, policy: Path | None, threads: int, lines_to_stdout: bool
+) -> dict[str, Any]:
+    """Decide about every frame of ``source``; one JSON line each goes to ``out`` or stdout.
+
+    Raw files are ingested first: beside ``out`` (the review page shows those frames), or into a folder that is deleted
+    at the end.
+    """
+    runtime = Runtime.open(bundle, threads=threads)
+    vertical = _vertical_of(runtime.bundle)
+    started = time.monotonic()
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        found, folder = _samples(runtime.bundle, vertical, source, out, stack)
+        stream = sys.stdout if lines_to_stdout else stack.enter_context(decisions.writer(out)) if out else None
+        looked = time.monotonic()
+        for case in cases(runtime, found.samples, folder, skipped=found.skipped, problems=found.problems):
+            decision = _decide(vertical, case, policy)
+            counts[decision.verdict] += 1
+            if stream is not None:
+                extra = {"vertical": runtime.bundle.vertical, "bundle_hash": runtime.bundle.hash}
+                print(json.dumps(decisions.line(decision, case, folder, **extra)), file=stream)
+    seconds = time.monotonic() - looked
+    return {
+        "bundle": str(bundle),
+        "bundle_hash": runtime.bundle.hash,
+        "backbone": runtime.bundle.card["backbone"],
+        "source": str(source),
+        "out": str(out) if out else None,
+        "frames": sum(counts.values()),
+        **{v.value: counts[v] for v in Verdict},
+        "images": len(found.samples),
+        "seconds": round(time.monotonic() - started, 2),
+        "images_per_second": round(len(found.samples) / max(seconds, 1e-9), 1),
+        "problems": [str(p) for p in found.problems],
+    }
+
+
+def _samples(
+    bundle: Bundle, vertical: Vertical | None, source: Path, out: Path | None, stack: ExitStack
+) -> tuple[Ingested, Path]:
+    if ingested.is_ingested(source):
+        return ingested.load(source), source
+    if vertical is not None and bundle.card["tile"]:
+        if out is not None:
+            folder = out.with_name(out.name + ".frames")
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loupe-")))
+        result = vertical.ingest(source, folder)
+        ingested.save(result, folder, vertical.name)
+        return result, folder
+    samples, folder, problems = sources.samples(source)
+    return Ingested(samples, {}, problems), folder
+
+
+def _decide(vertical: Vertical | None, case: Case, policy: Path | None) -> Decision:
+    if vertical is not None:
+        return vertical.decide(case, policy)
+    from shared import config
+
+    return decide_whole(case, config.load(Policy, *([policy] if policy else [])))
+
+
+def _vertical_of(bundle: Bundle) -> Vertical | None:
+    return verticals.load(bundle.vertical) if bundle.vertical else None
+
+
+def report_findings(findings: Path, *, truth: Path | None, store: str | None, page: Path | None) -> dict[str, Any]:
+    """The vertical's report over what ``loupe predict -o`` wrote."""
+    lines = decisions.read(findings)
+    names = {str(line.extra.get("vertical", "")) for line in lines}
+    if len(names) != 1 or names == {""}:
+        raise DataError(f"{findings}: says {len(names)} verticals; a report needs the findings of exactly one vertical")
+    vertical = verticals.load(names.pop())
+    known = _read_truth(truth, vertical) if truth is not None else ()
+    facts = vertical.report([line.decision for line in lines], known, _reviews(store))
+    facts |= {"findings": str(findings), "truth": str(truth) if truth else None, "vertical": vertical.name}
+    facts["bundle_hash"] = lines[0].extra.get("bundle_hash", "")
+    if page is not None:
+        from shared.reporting.page import write_page
+
+        write_page(f"Loupe report: {vertical.name}", facts, page)
+    return facts
+
+
+def _read_truth(path: Path, vertical: Vertical) -> tuple[Finding, ...]:
+    if path.suffix == ".jsonl":
+        return ingested.read_truth(path)
+    labels = taxonomy.load(vertical.folder / "labels.toml")
+    found, problems = sources.read(path, taxonomy=labels)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    ok = guess_ok(found.counts)
+    return tuple(
+        _truth(row.sample.frame, row.label)
+        for row in found.rows
+        if row.label != ok and not labels.resolve(row.label).ok
+    )
+
+
+def _reviews(store: str | None) -> tuple[Review, ...]:
+    if store is None:
+        return ()
+    from shared.review.store import Store
+
+    return tuple(Store.open(store).standing().values())

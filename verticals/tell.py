@@ -1,0 +1,120 @@
+"""The facts of each verb as text for the person at the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Facts = Mapping[str, Any]
+
+
+def rate(row: Facts, n: bool = True) -> str:
+    """A share with its interval and count."""
+    value = row.get("value", row.get("recall"))
+    if row.get("n") == 0 or value is None:
+        return "no cases"
+    said = f"{100 * value:5.1f} %  [{100 * row['low']:.1f} .. {100 * row['high']:.1f}]"
+    return f"{said}  n={row['n']}" if n and "n" in row else said
+
+
+def note(facts: Facts) -> list[str]:
+    """What must stand above every result, e.g. that the backbone was never trained."""
+    text = facts.get("backbone", {}).get("note", "")
+    return [f"!! {text}"] if text else []
+
+
+def ingested(facts: Facts) -> str:
+    """For ``loupe ingest``."""
+    lines = [
+        f"{facts['samples']} samples ({facts['labelled']} labelled), {facts['known_defects']} known defects",
+        f"manifest: {facts['manifest']}",
+    ]
+    lines += [f"not covered: {share:.2%} of {frame}" for frame, share in facts["skipped"].items()]
+    return "\n".join([*lines, *(f"left out: {p}" for p in facts["problems"])])
+
+
+def checked(facts: Facts) -> str:
+    """For ``loupe check``."""
+    lines = [f"{facts['images']} usable images, {len(facts['problems'])} left out"]
+    lines += [f"  {label:24} {n}" for label, n in facts["labels"].items()]
+    lines.append(facts["split"]["sentence"])
+    lines += [f"label {label!r} has too few independent groups to be measured" for label in facts["unmeasured_labels"]]
+    lines += [f"left out: {p}" for p in facts["problems"]]
+    if facts["fixed"]:
+        lines.append(f"repaired manifest: {facts['fixed']}")
+    return "\n".join(lines)
+
+
+def built(facts: Facts) -> str:
+    """For ``loupe build``."""
+    lines = note(facts)
+    lines += [
+        f"bundle {facts['bundle']}  {facts['size_bytes'] / 1e6:.1f} MB  {facts['seconds']} s of "
+        f"{facts['budget_seconds']:g} s, first model after {facts['first_model_seconds']} s",
+        *_rates(facts["test"]),
+    ]
+    if facts["certificate"]:
+        lines.append(f"certificate: {facts['certificate']['sentence']}")
+    return "\n".join(lines)
+
+
+def evaluated(facts: Facts) -> str:
+    """For ``loupe evaluate``."""
+    lines = note(facts)
+    if facts["used_for_building"]:
+        lines.append(f"{facts['used_for_building']} images of the data were used to build the bundle: left out here")
+    lines += _rates(facts)
+    at = facts["at_threshold"]
+    if at:
+        lines.append(f"flagged from risk {at['threshold']:.3g}: recall {rate(at['recall'])}")
+        lines.append(f"{'':24} flagged although OK {rate(at['flagged_ok'])}")
+    lines += [f"left out: {p}" for p in facts["left_out"]]
+    if "industrial" in facts:
+        lines += ["", reported(facts["industrial"])]
+    return "\n".join(lines)
+
+
+def _rates(facts: Facts) -> list[str]:
+    if not facts.get("n"):
+        return ["no test image: nothing can be said about accuracy"]
+    lines = [f"{facts['n']} unseen images from {facts['groups']} groups; 95 % intervals in brackets"]
+    lines += [
+        f"{name.replace('_', ' '):24} {rate(facts[name])}" for name in ("accuracy", "balanced_accuracy", "macro_f1")
+    ]
+    lines += [f"  recall {label:15} {rate(row)}" for label, row in facts["per_label"].items()]
+    return lines
+
+
+def predicted(facts: Facts) -> str:
+    """For ``loupe predict``, on stderr."""
+    lines = note(facts)
+    lines += [
+        f"{facts['frames']} frames: {facts['pass']} pass, {facts['flag']} flagged, "
+        f"{facts['not_examined']} NOT EXAMINED",
+        f"{facts['images']} images in {facts['seconds']} s ({facts['images_per_second']} per second)",
+    ]
+    return "\n".join([*lines, *(f"left out: {p}" for p in facts["problems"])])
+
+
+def reported(facts: Facts) -> str:
+    """For ``loupe report``: the industrial report."""
+    parts = facts["parts"]
+    lines = [f"parts: {parts['pass']} pass, {parts['flag']} flagged, {parts['not_examined']} NOT EXAMINED"]
+    if facts.get("truth_known", True):
+        lines.append(f"defect recall            {rate(facts['recall'])}")
+        lines += [
+            f"  {label:22} {rate(row)}  right type {row['typed_right']}"
+            for label, row in facts["recall_per_type"].items()
+        ]
+        lines.append(f"escapes (defective, passed)  {rate(facts['escapes'])}")
+        lines.append(f"overkill (OK, flagged)       {rate(facts['overkill'])}")
+        lines.append(f"findings that touch no known defect: {facts['false_findings']}")
+    lines.append(f"NOT EXAMINED                 {rate(facts['not_examined'])}")
+    if facts["length_error_median"] is not None:
+        compared = facts["lengths_compared"]
+        lines.append(f"length error, median         {100 * facts['length_error_median']:.0f} %  n={compared}")
+    review = facts["review"]
+    if review["seconds_median"] is not None:
+        lines.append(
+            f"reviewed: {review['confirm']} confirmed, {review['reject']} rejected, {review['relabel']} relabelled, "
+            f"median {review['seconds_median']:.1f} s per verdict"
+        )
+    return "\n".join(lines)
