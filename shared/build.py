@@ -31,6 +31,7 @@ FIRST_MODEL_SECONDS = 40.0
 RESERVE_SECONDS = 12.0
 """Kept free at the end for the head, the graph and the files."""
 GRAPH_TOLERANCE = 1e-3
+_BLOCK = 512
 
 Say = Callable[[str], None]
 
@@ -303,7 +304,10 @@ def _by_need(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         members[row.split, row.label].append(row)
     ranked = [(i / len(m), i, row) for m in members.values() for i, row in enumerate(m)]
-    return [row for _, _, row in sorted(ranked, key=lambda r: r[:2])]
+    ordered = [row for _, _, row in sorted(ranked, key=lambda r: r[:2])]
+    # Windows of one frame stand together within each block, so that the frame is decoded once a block.
+    blocks = [ordered[i : i + _BLOCK] for i in range(0, len(ordered), _BLOCK)]
+    return [row for block in blocks for row in sorted(block, key=lambda r: r.sample.path)]
 
 
 def _certificate(

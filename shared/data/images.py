@@ -1,35 +1,45 @@
 """Image files in, RGB arrays out: every common mode, size limits before anything is decoded, one sentence per fault."""
 
 import hashlib
-import io
+import struct
 import threading
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from shared import atomic
-from shared.errors import DataError
+from shared.data import rgb
+from shared.data.rgb import Picture
+from shared.errors import DataError, require
 from shared.records import Box
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 MAX_PIXELS = 268_435_456
 """Largest image that is decoded, 2^28 pixels (0.8 GB as RGB): beyond it, cut the frame into pieces."""
 
-Picture = NDArray[np.uint8]
-
-# Our own limit is checked from the header, in every path, before Pillow's.
-Image.MAX_IMAGE_PIXELS = None
+# Named, so that a stranger's file never reaches Pillow's readers of PostScript, fonts or film.
+_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF", "WEBP", "GIF")
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """How a complete file ends."""
-_DEPTHS = (8, 10, 12, 14, 16)
-_cache: "OrderedDict[tuple[str, int, int], Picture]" = OrderedDict()
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError, TypeError, OverflowError)
+"""What Pillow raises on damaged bytes, found by feeding it some."""
+# Baseline TIFF 6.0 tags.
+_SUBFILE, _OLD_SUBFILE, _ORIENTATION, _PLANAR = 254, 255, 274, 284
+
+_header_lock = threading.Lock()
+_cache: "OrderedDict[tuple[int, int, int, int], Picture]" = OrderedDict()
 _cache_lock = threading.Lock()
-_CACHED = 2
+_CACHED, _CACHED_BYTES = 2, 2**29
+_decoding = tuple(threading.Lock() for _ in range(16))
+"""Two threads that want the same file wait for one decoding; other files rarely share a lock."""
 
 
 def content_hash(path: Path) -> str:
@@ -49,21 +59,27 @@ def size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height after the EXIF orientation, from the header alone.
 
     Raises:
-        DataError: Not an image, or larger than ``max_pixels``.
+        DataError: Missing, not an image, of several pages, or larger than ``max_pixels``.
     """
-    with _open(path, max_pixels) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return (image.height, image.width) if turned else (image.width, image.height)
+    with _header(path, max_pixels) as (image, orientation):
+        return (image.height, image.width) if orientation > 4 else (image.width, image.height)
 
 
 def read(path: Path, *, window: Box | None = None, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode an image, or a window of it.
 
-    EXIF orientation is applied; grey becomes three equal channels; an embedded ICC profile is converted to sRGB;
-    alpha is laid over white, as a viewer shows it. Of files with several frames the first is read. 16-bit samples
-    become 8-bit linearly from the depth that was really used, taken as the smallest of 8, 10, 12, 14 and 16 bits that
-    holds the image's largest value: scientific cameras store 12 bits in 16, and dividing those by 256 would give a
-    black image.
+    EXIF orientation is applied, grey becomes three equal channels, and an embedded ICC profile is converted to sRGB
+    (perceptual intent; a broken profile is passed over, and 16-bit samples are taken as they are). Transparency is laid
+    over white, as a page shows it.
+
+    Samples of 16 bits become 8 bits linearly from the depth that was really used, taken as the smallest of 8, 10, 12,
+    14 and 16 bits that holds the image's largest value: scientific cameras store 12 bits in 16, and dividing those by
+    256 would give a black image. The depth, and not the largest value itself, so that the brightness of two frames
+    of one camera stays comparable. Floating point samples within 0 to 1 are scaled by 255, others by the rule above;
+    not-a-number and negative samples become 0. Values beyond 16 bits are scaled by the largest.
+
+    A file with several pages or frames is refused, since all but one would be lost; smaller copies of the first page
+    (pyramids, thumbnails) and the second picture in a phone's JPEG do not count as pages.
 
     Args:
         path: The file.
@@ -71,12 +87,12 @@ def read(path: Path, *, window: Box | None = None, max_pixels: int = MAX_PIXELS)
         max_pixels: Larger images are refused before they are decoded.
 
     Returns:
-        ``(height, width, 3)`` uint8 RGB.
+        ``(height, width, 3)`` uint8 RGB; the whole image is read-only, because the last two are kept for the next call.
 
     Raises:
-        DataError: Missing, not an image, truncated, too large, or the window lies outside.
+        DataError: Missing, not an image, truncated, of several pages, too large, or the window lies outside.
     """
-    picture = _decoded(path, max_pixels)
+    picture = _cached(path, max_pixels)
     if window is None:
         return picture
     height, width = picture.shape[:2]
@@ -85,101 +101,176 @@ def read(path: Path, *, window: Box | None = None, max_pixels: int = MAX_PIXELS)
             f"{path}: the window {window.x0},{window.y0} .. {window.x1},{window.y1} lies outside of its "
             f"{width} x {height} pixels; ingest again"
         )
-    return np.ascontiguousarray(picture[window.y0 : window.y1, window.x0 : window.x1])
+    return picture[window.y0 : window.y1, window.x0 : window.x1].copy()
 
 
 def write_png(path: Path, array: Picture) -> None:
-    """Write ``(H, W)`` grey or ``(H, W, 3)`` RGB uint8 as PNG, whole or not at all."""
+    """Write ``(H, W)`` grey or ``(H, W, 3)`` RGB uint8 as PNG, whole or not at all.
+
+    Raises:
+        DataError: Another shape or dtype.
+    """
+    fits = array.dtype == np.uint8 and array.size > 0 and array.shape[2:] in ((), (3,)) and array.ndim >= 2
+    if not fits:
+        raise DataError(
+            f"{path}: an array of shape {array.shape} and dtype {array.dtype} cannot be written; "
+            "allowed are (H, W) and (H, W, 3) of uint8"
+        )
     pixels = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else array
     done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
-        raise DataError(f"{path}: an array of shape {array.shape} and dtype {array.dtype} cannot be written as PNG")
+    assert done, "OpenCV writes every uint8 array as PNG"
     atomic.write(path, data.tobytes())
 
 
-def _decoded(path: Path, max_pixels: int) -> Picture:
+def _cached(path: Path, max_pixels: int) -> Picture:
     """The whole image; the last two are kept, because windows of one frame are read one after the other."""
     try:
         status = path.stat()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    key = (str(path), status.st_mtime_ns, status.st_size)
-    with _cache_lock:
-        if key in _cache:
-            _cache.move_to_end(key)
-            return _cache[key]
-    picture = _decode(path, max_pixels)
-    picture.flags.writeable = False
-    with _cache_lock:
-        _cache[key] = picture
-        while len(_cache) > _CACHED:
-            _cache.popitem(last=False)
+    key = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+    with _decoding[hash(key) % len(_decoding)]:
+        with _cache_lock:
+            picture = _cache.get(key)
+            if picture is not None:
+                _cache.move_to_end(key)
+        if picture is not None:
+            _check_limit(path, picture.shape[1], picture.shape[0], max_pixels)
+            return picture
+        picture = _decode(path, max_pixels)
+        picture.flags.writeable = False
+        with _cache_lock:
+            _cache[key] = picture
+            while len(_cache) > _CACHED or (len(_cache) > 1 and sum(p.nbytes for p in _cache.values()) > _CACHED_BYTES):
+                _cache.popitem(last=False)
     return picture
 
 
 def _decode(path: Path, max_pixels: int) -> Picture:
-    with _open(path, max_pixels) as image:
-        plain = image.format in _ENDS and image.mode in ("L", "RGB") and "icc_profile" not in image.info
-        if plain and not image.getexif().get(0x0112, 1) > 1 and "transparency" not in image.info:
-            data = np.frombuffer(path.read_bytes(), np.uint8)
-            # OpenCV fills what is missing of a cut-off file with grey and says nothing; Pillow refuses it.
-            if data.tobytes().endswith(_ENDS[image.format or ""]):
-                fast = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-                if fast is not None and fast.shape[:2] == (image.height, image.width):
-                    return np.asarray(fast, np.uint8)
+    with _header(path, max_pixels) as (image, orientation):
+        wide = image.mode in ("RGB", "RGBA", "LA") and ";16" in str(getattr(image, "tile", ""))
+        odd = wide or "icc_profile" in image.info or "transparency" in image.info
+        if orientation == 1 and image.mode in ("L", "RGB") and not odd:
+            picture = _fast(path, image)
+            if picture is not None:
+                return picture
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a damaged tag is no reason to refuse the pixels
-                image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+            image.load()
+            if wide:
+                tags = getattr(image, "tag_v2", {})  # of a TIFF, Pillow has turned its own pixels, and not these
+                picture = rgb.turned(rgb.from_wide(_wide(path, tags)), max(orientation, tags.get(_ORIENTATION, 1)))
+            else:
+                picture = rgb.turned(rgb.from_image(image), orientation)
+        except _BROKEN as error:
             raise DataError(f"{path}: is damaged or cut off ({error}); copy it again from its source") from error
+        except MemoryError as error:
+            raise DataError(f"{path}: does not fit into memory; cut it into pieces") from error
+    return np.ascontiguousarray(picture)
 
 
-def _to_rgb(image: Image.Image) -> Picture:
-    if image.mode.startswith(("I", "F")):
-        return _grey_to_rgb(np.asarray(image))
-    image = _to_srgb(image)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layered = image.convert("RGBA")
-        white = Image.new("RGBA", layered.size, "white")
-        image = Image.alpha_composite(white, layered)
-    return np.array(image.convert("RGB"), np.uint8)
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "L", "CMYK"):
-        return image
+def _fast(path: Path, image: Image.Image) -> Picture | None:
+    """By OpenCV, several times as fast: for complete files of 8 bits that need nothing but decoding."""
+    end = _ENDS.get(image.format or "")
+    data = path.read_bytes() if end else b""
+    # OpenCV fills what is missing of a cut-off file with grey and says nothing; Pillow refuses it.
+    if end is None or not data.endswith(end):
+        return None
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image  # a broken profile says nothing; the pixels do
-    return image if converted is None else converted
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    return None if found is None or found.shape[:2] != (image.height, image.width) else np.asarray(found, np.uint8)
 
 
-def _grey_to_rgb(values: NDArray[np.generic]) -> Picture:
-    numbers = np.nan_to_num(np.asarray(values, np.float64)).clip(0)
-    peak = numbers.max(initial=0)
-    depth = next((d for d in _DEPTHS if peak < 2**d), None)
-    full = 2**depth - 1 if depth else peak
-    grey = np.rint(numbers * (255.0 / full)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+def _wide(path: Path, tags: dict[int, int]) -> NDArray[np.uint16]:
+    """``(H, W, 3 or 4)`` uint16 RGB or RGBA, not yet turned; Pillow would keep the upper 8 bits only."""
+    if tags.get(_PLANAR, 1) != 1 or tags.get(_ORIENTATION, 1) != 1:  # OpenCV mixes the planes up, or stops
+        values = np.asarray(require("tifffile", extra="industrial").imread(path), np.uint16)
+        return np.moveaxis(values, 0, -1) if tags.get(_PLANAR, 1) != 1 else values
+    found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None or found.dtype != np.uint16 or found.ndim != 3:
+        raise ValueError("its 16-bit samples cannot be decoded")
+    order = cv2.COLOR_BGR2RGB if found.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    return np.asarray(cv2.cvtColor(found, order), np.uint16)
 
 
-def _open(path: Path, max_pixels: int) -> Image.Image:
+@contextmanager
+def _header(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, int]]:
+    """An image that is opened and not decoded, checked, and the orientation that is still to be applied."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(path)
+        # Python's warning filters and Pillow's own limit are global, so one thread at a time may set them aside.
+        with _header_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a damaged tag is no reason to refuse the pixels
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                image = Image.open(path, formats=_FORMATS)
+                try:
+                    _check_limit(path, image.width, image.height, max_pixels)
+                    _check_pages(path, image)
+                    orientation = _orientation(path, image)
+                except BaseException:
+                    image.close()
+                    raise
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: is not an image, whatever its name says; remove it or save it as PNG") from error
-    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path}: {_not_an_image(path)}") from error
+    except _BROKEN as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason}); check the file") from error
-    if image.width * image.height > max_pixels:
-        found = f"{image.width} x {image.height} pixels"
-        image.close()
+    with image:
+        yield image, orientation
+
+
+def _not_an_image(path: Path) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    if not start:
+        return "is empty (0 bytes); copy it again from its source"
+    if start.startswith(_TIFF_STARTS):
+        return "is a TIFF with a sample type or layout that is not read; save it with 8 or 16 bits as grey or RGB"
+    return f"is not an image that is read, whatever its name says (starts with {start!r}); remove it or save it as PNG"
+
+
+def _check_limit(path: Path, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        found = f"{width} x {height} = {width * height:,} pixels"
         raise DataError(f"{path}: has {found}, allowed are {max_pixels:,} in all; cut it into pieces")
-    return image
+
+
+def _check_pages(path: Path, image: Image.Image) -> None:
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if frames > 1 and image.format == "TIFF":
+        tags = getattr(image, "tag_v2", {})
+        pages = 0
+        for number in range(frames):
+            image.seek(number)
+            tags = getattr(image, "tag_v2", {})
+            # Bit 0 marks a smaller copy, bit 2 a transparency mask; in the older tag, 2 marks a smaller copy.
+            pages += not (tags.get(_SUBFILE, 0) & 0b101 or tags.get(_OLD_SUBFILE, 1) == 2)
+        image.seek(0)
+        frames = pages
+    if frames > 1:
+        raise DataError(f"{path}: holds {frames} pages or frames, allowed is 1; save each as a file of its own")
+
+
+def _orientation(path: Path, image: Image.Image) -> int:
+    if image.format == "TIFF":
+        return 1  # Pillow has turned the size already, and turns the pixels as it loads them
+    exif = Image.Image.getexif(image)  # PngImageFile.getexif would decode the whole image first
+    if image.format == "PNG" and "exif" not in image.info:
+        exif.load(_png_exif(path))
+    found = exif.get(_ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
+
+
+def _png_exif(path: Path) -> bytes:
+    """The chunk ``eXIf``, wherever it stands: behind the pixels, Pillow does not see it before it has decoded them."""
+    with path.open("rb") as stream:
+        stream.seek(8)
+        while len(head := stream.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf":
+                return b"Exif\0\0" + stream.read(min(length, 2**16))
+            stream.seek(length + 4, 1)
+    return b""

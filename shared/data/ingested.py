@@ -1,4 +1,4 @@
-"""The folder that an ingest leaves: manifest, truth, and what could not be read, so that later steps can account for it."""
+"""The folder that an ingest leaves: manifest, truth, and what could not be read, for later steps to account for."""
 
 import json
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
-"""A folder of line-camera strips and image frames in, browser-displayable frames and tiles with a halo (Samples) out."""
+"""A folder of line-camera strips and image frames in, frames that a browser shows and tiles with a halo out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from shared.errors import ConfigError, DataError, LoupeError, Problem
 from shared.records import Box, Finding, Provenance, Sample
 from shared.vertical import Ingested
 from verticals.industrial import pixels
-from verticals.industrial.truth import BOXES_SUFFIX, LIST_SUFFIX, MASK_SUFFIX, Truth, defect_codes, label, read
+from verticals.industrial.truth import BOXES_SUFFIX, LIST_SUFFIX, MASK_SUFFIX, UNKNOWN, defect_codes, label, read
 
 TILE_PX, HALO_PX = 96, 16
 """At 0.05 mm per pixel a core of 4.8 mm; the halo shows the model what a defect at the core's border goes on as."""
 MAX_PIECE_PIXELS = 32_000_000
-"""Largest PNG that is written: 32 MPix, what a browser opens without trouble."""
+MAX_PIECE_LINES = 32_000
+"""Largest PNG that is written: 32 MPix and below 2^15 lines, what browsers and OpenCV take without trouble."""
 FRAMES = "frames"
 LABELS = Path(__file__).parent / "labels.toml"
 _NOTES = frozenset({".md", ".txt", ".json", ".html", ".pdf", ".yaml", ".yml", ".log"})
@@ -64,9 +65,9 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
     """Cut strips and frames into tiles.
 
     Read are line-camera strips (``.raw``, and ``.tif`` with a sidecar ``<stem>.toml``) and images of the usual kinds;
-    truth where it lies beside them (:mod:`verticals.industrial.truth`). Frames become PNG below ``out/frames``, strips in
+    truth where it lies beside them (:mod:`verticals.industrial.truth`). Frames become PNG below ``out/frames``, in
     pieces of at most :data:`MAX_PIECE_PIXELS` that overlap by the halo, so that no tile knows where a piece ends. The
-    folder ``out/frames`` is written whole or not at all.
+    folder ``out/frames`` is written whole or not at all. Lines that are missing or lost are in no tile.
 
     Args:
         source: A folder (searched deeply) or one file.
@@ -100,3 +101,192 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
                 harvest.problems.append(Problem(names[path], str(error)))
                 harvest.skipped[names[path]] = 1.0
     return _result(harvest, len(files))
+
+
+def _inputs(source: Path, out: Path) -> tuple[list[Path], list[Problem]]:
+    """Data files in order, and what lies there without belonging to one of them."""
+    if source.is_file():
+        return [source], []
+    shunned = out / FRAMES if out.resolve() == source.resolve() else out
+    every = [
+        f
+        for f in sorted(source.rglob("*"))
+        if f.is_file()
+        and not f.resolve().is_relative_to(shunned.resolve())
+        and not any(part.startswith(".") for part in f.relative_to(source).parts)
+    ]
+    files = [f for f in every if _is_data(f)]
+    stems = {f.with_suffix("") for f in files}
+    strays = []
+    for file in every:
+        stem = _stem(file)
+        name = stem.relative_to(source).as_posix()
+        if stem in stems:
+            continue
+        if stem != file:
+            strays.append(Problem(name, f"{file.name} is there, its strip or image is not; copy it beside it"))
+        elif file.suffix.lower() not in _NOTES:
+            endings = ", ".join(sorted(images.SUFFIXES | pixels.STRIP_SUFFIXES))
+            strays.append(Problem(name, f"ending {file.suffix!r} is neither strip nor image; readable are {endings}"))
+    return files, strays
+
+
+def _is_data(file: Path) -> bool:
+    return file.suffix.lower() in images.SUFFIXES | pixels.STRIP_SUFFIXES and not file.name.endswith(MASK_SUFFIX)
+
+
+def _stem(file: Path) -> Path:
+    """The path that a companion shares with its data file, without ending; other files keep theirs."""
+    for suffix in (MASK_SUFFIX, LIST_SUFFIX, BOXES_SUFFIX, pixels.SIDECAR_SUFFIX):
+        if file.name.endswith(suffix):
+            return file.with_name(file.name.removesuffix(suffix))
+    return file.with_suffix("") if _is_data(file) else file
+
+
+def _names(files: list[Path], folder: Path) -> dict[Path, str]:
+    """A name for each file: its path without ending, or with it where two would be the same."""
+    stems = Counter(f.with_suffix("") for f in files)
+    return {f: (f if stems[f.with_suffix("")] > 1 else f.with_suffix("")).relative_to(folder).as_posix() for f in files}
+
+
+def _open(path: Path, name: str) -> _Frame:
+    note = pixels.sidecar_path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".raw" or (suffix in pixels.TIFF_SUFFIXES and note.is_file()):
+        strip = pixels.open_strip(path)
+        return _Frame(
+            name,
+            path,
+            strip.width,
+            strip.lines,
+            strip.runs,
+            strip.read,
+            strip.sidecar.part or name,
+            strip.expected,
+            strip.sidecar.mm_per_px,
+            _provenance(strip.sidecar),
+            tuple(Problem(name, problem.what) for problem in strip.problems),
+        )
+    width, lines = images.size(path)
+
+    def rows(y0: int, y1: int) -> Picture:
+        return images.read(path, window=Box(0, y0, width, y1))
+
+    unread = "its sidecar is not read, because that belongs to .raw and .tif strips; save the strip as one of them"
+    problems = (Problem(name, unread),) if note.is_file() else ()
+    return _Frame(name, path, width, lines, ((0, lines),), rows, name, lines, problems=problems)
+
+
+def _provenance(sidecar: pixels.Sidecar) -> Provenance:
+    known: dict[str, str | int | float] = {
+        "camera": sidecar.camera,
+        "captured_at": sidecar.captured_at,
+        "pixel_format": sidecar.pixel_format,
+        "line_rate_hz": sidecar.line_rate_hz,
+    }
+    facts = {key: value for key, value in known.items() if value}
+    return {**facts, "synthetic": True} if sidecar.synthetic else facts
+
+
+def _take(frame: _Frame, folder: Path, labels: taxonomy.Taxonomy, harvest: _Harvest, *, tile: int, halo: int) -> None:
+    """Write one frame's pieces and add its Samples and truth to the harvest."""
+    truth, problems = read(frame.path, frame.name, (frame.width, frame.expected), labels, frame.mm_per_px)
+    harvest.problems += [*frame.problems, *problems]
+    harvest.truth += truth.findings
+    harvest.frames += 1
+    covered, codes = 0, (*defect_codes(labels), UNKNOWN)
+    for cells in _pieces(frame, tile=tile, halo=halo):
+        try:
+            samples = _cut(frame, cells, folder, harvest.pieces)
+        except DataError as error:
+            harvest.problems.append(Problem(frame.name, str(error)))
+            continue
+        covered += sum(cell.core.width * cell.core.height for cell in cells)
+        harvest.samples += samples
+        for sample, cell in zip(samples, cells, strict=True):
+            word = label(truth, cell, codes)
+            if word is not None:
+                harvest.labels[sample.id] = word
+    missing = 1 - covered / (frame.width * frame.expected)
+    if missing > 0:
+        harvest.skipped[frame.name] = missing
+
+
+def _pieces(frame: _Frame, *, tile: int, halo: int) -> Iterator[list[Tile]]:
+    """Tiles in the frame's pixels, as many whole rows of them together as one PNG may hold."""
+    rows_each = max(1, min(MAX_PIECE_PIXELS // (frame.width * tile), MAX_PIECE_LINES // tile))
+    for first, end in frame.runs:
+        rows: dict[int, list[Tile]] = {}
+        for cell in _merged(grid(frame.width, end - first, tile=tile, halo=halo)):
+            moved = Tile(cell.window.shifted(0, first), cell.core.shifted(0, first))
+            rows.setdefault(moved.core.y0, []).append(moved)
+        tops = list(rows)
+        for start in range(0, len(tops), rows_each):
+            yield [cell for top in tops[start : start + rows_each] for cell in rows[top]]
+
+
+def _merged(cells: Iterable[Tile]) -> list[Tile]:
+    """Tiles that look at the same window as one, with both cores.
+
+    A narrow last core gets its window moved inwards until it is that of the core before; two Samples of the same pixels
+    would share one id, and could not have two labels.
+    """
+    cores: dict[Box, Box] = {}
+    for cell in cells:
+        cores[cell.window] = cores[cell.window].union(cell.core) if cell.window in cores else cell.core
+    return [Tile(window, core) for window, core in cores.items()]
+
+
+def _cut(frame: _Frame, cells: list[Tile], folder: Path, written: dict[str, str]) -> list[Sample]:
+    """Write the PNG that holds these tiles, and describe them."""
+    y0, y1 = min(cell.window.y0 for cell in cells), max(cell.window.y1 for cell in cells)
+    name = f"{frame.name}.png" if (y0, y1) == (0, frame.lines) else f"{frame.name}.{y0:08d}.png"
+    picture = frame.read(y0, y1)
+    images.write_png(folder / name, picture)
+    content = images.content_hash(folder / name)
+    if content in written:
+        (folder / name).unlink()
+        raise DataError(
+            f"{frame.path}: lines {y0} to {y1} hold the same pixels as {written[content]}: a copy, or a buffer that "
+            "the camera sent twice; they count as not examined: scan again, or remove the copy"
+        )
+    written[content] = f"{frame.name} from line {y0}"
+    return [_sample(frame, cell, y0, f"{FRAMES}/{name}", content) for cell in cells]
+
+
+def _sample(frame: _Frame, cell: Tile, y0: int, path: str, content: str) -> Sample:
+    window = cell.window.shifted(0, -y0)
+    return Sample(
+        id=f"{content[:16]}@{window.x0},{window.y0},{window.width},{window.height}",
+        path=path,
+        width=window.width,
+        height=window.height,
+        window=window,
+        core=cell.core.shifted(-cell.window.x0, -cell.window.y0),
+        frame=frame.name,
+        origin=(cell.window.x0, cell.window.y0),
+        group=frame.group,
+        mm_per_px=frame.mm_per_px,
+        provenance=frame.provenance,
+    )
+
+
+def _result(harvest: _Harvest, found: int) -> Ingested:
+    counts = Counter(harvest.labels.values())
+    summary = {
+        "files": found,
+        "frames": harvest.frames,
+        "tiles": len(harvest.samples),
+        "labelled": len(harvest.labels),
+        "labels": dict(sorted(counts.items())),
+        "true_defects": len(harvest.truth),
+        "synthetic": any(sample.provenance.get("synthetic") for sample in harvest.samples),
+    }
+    return Ingested(
+        samples=tuple(harvest.samples),
+        labels=harvest.labels,
+        problems=tuple(harvest.problems),
+        skipped=harvest.skipped,
+        truth=tuple(harvest.truth),
+        summary=summary,
+    )

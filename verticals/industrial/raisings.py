@@ -15,6 +15,7 @@ from verticals.industrial.shapes import (
     contrast,
     ends,
     frame_lines,
+    inset,
     ramp,
     spot,
     stamp,
@@ -30,12 +31,12 @@ def burr(rng: Rng, look: Look) -> Stamp:
     y, x = np.mgrid[: side[0], : side[1]].astype(np.float32)
     fade = ramp(y, 3, 16) * ramp(length + 9 - y, 0, 14)
     ragged = np.abs(noise(rng, side, (4, 90))) + 0.7 * np.abs(noise(rng, side, (14, 90)))
-    out = fade * rng.uniform(2.5, 6.0) * (0.5 + 0.6 * ragged)
+    out = np.minimum(fade * rng.uniform(2.5, 6.0) * (0.35 + 0.7 * ragged), edge - 3.0)
     lip = ramp(x - (edge - out), -0.6, 0.8) * ramp(edge + 5 - x, 0, 3.0) * fade
     crest = bell(x - (edge + 0.5), 2.2) * fade
     return stamp(
         (lip > 0.25) & (x < edge + 6),
-        height=2.2 * strength * crest * (0.7 + 0.4 * ragged) + 0.5 * lip * noise(rng, side, (2.5, 2.5)),
+        height=2.2 * strength * crest * (0.7 + 0.4 * ragged) + 0.5 * lip * noise(rng, side, (5, 2.5)),
         reflect=1 + 0.4 * strength * lip,
         gloss=1 + 0.6 * lip,
         cover=lip,
@@ -75,12 +76,12 @@ def wrinkle(rng: Rng, look: Look) -> Stamp:
     half = folds * spacing / 2
     (line,), side = frame_lines([line], half + 6)
     distance, place = beside(line, side)
-    bent = distance + 0.25 * spacing * noise(rng, side, (30, 30))
+    bent = distance + 0.14 * spacing * noise(rng, side, (45, 45))
     envelope = ramp(half + 2 - np.abs(bent), 0, 0.6 * spacing) * ends(rng, place, 0.5)
     phase = bent / spacing + folds / 2
     # A skewed wave: slow up, steep down, as sheet folds over.
     swing = np.sin(2 * np.pi * phase + 0.7 * np.sin(2 * np.pi * phase))
-    return stamp(envelope > 0.15, height=0.16 * spacing * strength * envelope * swing)
+    return stamp(envelope > 0.15, height=0.2 * spacing * strength * envelope * swing)
 
 
 def inclusion(rng: Rng, look: Look) -> Stamp:
@@ -89,12 +90,13 @@ def inclusion(rng: Rng, look: Look) -> Stamp:
     aspect = rng.uniform(1.0, 1.6) if rng.random() < 0.5 else rng.uniform(2.5, 6)
     if aspect > 2:
         radius *= 2.2
-    field = spot(rng, radius, aspect=aspect, angle=np.pi / 2 + rng.normal(0, 0.12), rough=0.5)
+    field = spot(rng, radius, aspect=aspect, angle=np.pi / 2 + rng.normal(0, 0.12), rough=0.35)
     wide = np.pad(field, 8, mode="reflect", reflect_type="odd")
-    speck, lifted = ramp(wide, -0.02, 0.18), ramp(wide, -1.1, 0.4)
+    inner = inset(wide.shape, 6)
+    speck, lifted = ramp(wide, -0.02, 0.18) * inner, ramp(wide, -1.1, 0.4) * inner
     dark = min(0.85, rng.uniform(0.5, 0.8) * strength)
     return stamp(
-        wide > -0.12,
+        (wide > -0.12) & (inner > 0.5),
         height=0.9 * strength * lifted + 0.35 * speck * noise(rng, wide.shape, (2.5, 2.5)),
         reflect=1 - dark * speck,
         gloss=1 - 0.8 * speck,
@@ -116,7 +118,7 @@ def deposit(rng: Rng, look: Look) -> Stamp:
     solid = ramp(body, 0.02, 0.25)
     shadow = shadow * (1 - solid)
     shade = rng.uniform(0.55, 0.75)
-    tint = rng.uniform(0.75, 1.4)
+    tint = rng.uniform(1.1, 1.7)
     return stamp(
         (solid > 0.3) | (shadow > 0.4),
         height=high * 0.55 * body + 0.15 * solid * noise(rng, body.shape, (2, 2)),
@@ -128,12 +130,12 @@ def deposit(rng: Rng, look: Look) -> Stamp:
 
 def _curl(rng: Rng) -> Field:
     """Height (0 to 1) of a bent sliver."""
-    length, width = rng.uniform(26, 75), rng.uniform(1.8, 4.0)
+    length, width = rng.uniform(40, 110), rng.uniform(2.2, 4.5)
     line = walk(rng, length, angle=any_angle(rng) * 2, bend=rng.uniform(1.2, 5.0), jag=0.05, step_px=length / 14)
     (line,), side = frame_lines([line], 6)
     distance, place = beside(line, side)
     girth = width * (0.35 + 0.65 * np.sin(np.pi * np.clip(place, 0.02, 0.98)))
-    return np.sqrt(np.maximum(1 - np.square(distance / girth), 0))
+    return np.asarray(np.sqrt(np.maximum(1 - np.square(distance / girth), 0)), np.float32)
 
 
 def _balls(rng: Rng) -> Field:
@@ -171,17 +173,17 @@ def lap(rng: Rng, look: Look) -> Stamp:
     """Rounded step along a bent seam, with a dark gap at its foot where two flows did not join."""
     strength, length = contrast(rng), rng.uniform(90, 330)
     line = walk(rng, length, angle=any_angle(rng), bend=rng.normal(0, 0.9), jag=0.18, step_px=length / 18)
-    reach = rng.uniform(9, 16)
+    reach = rng.uniform(12, 24)
     (line,), side = frame_lines([line], 2.2 * reach)
     distance, place = beside(line, side)
-    fade = ends(rng, place, 0.3)
-    over = np.where(distance > 0, np.exp(-np.maximum(distance, 0) / reach), 0) * ramp(distance, -0.3, 2.5)
+    fade = ends(rng, place, 0.6)
+    over = ramp(distance, -0.3, 2.5) * (1 - ramp(distance, 1, 2.1 * reach))
     gap = bell(distance + 0.5, 0.9) * (0.75 + 0.25 * noise(rng, side, (8, 8)))
-    ripples = 0.12 * np.sin(distance / 2.2) * bell(distance - 0.6 * reach, 0.5 * reach)
+    ripples = 0.35 * np.sin(distance / 1.9) * bell(distance - 0.8 * reach, 0.35 * reach)
     return stamp(
-        (distance > -2.5) & (distance < 1.1 * reach) & (fade > 0.15),
-        height=strength * fade * (2.6 * over + ripples - 0.9 * gap),
-        reflect=1 - min(0.85, 0.75 * strength) * fade * gap,
+        (distance > -2.5) & (distance < 1.3 * reach) & (fade > 0.15),
+        height=strength * fade * (4.5 * over + ripples - 0.9 * gap),
+        reflect=1 - min(0.7, 0.55 * strength) * fade * gap,
         gloss=1 - fade * gap,
     )
 

@@ -17,6 +17,8 @@ from verticals.industrial.shapes import (
     contrast,
     ends,
     frame_lines,
+    inset,
+    largest,
     patch_of,
     ramp,
     spot,
@@ -38,7 +40,7 @@ def scratch(rng: Rng, look: Look) -> Stamp:
     rims = bell(np.abs(distance) - 2.2 * width, 0.7 * width)
     fresh = rng.uniform(0.25, 0.7)
     return stamp(
-        np.abs(distance) < 2.4 * width + 0.6,
+        (np.abs(distance) < 2.4 * width + 0.6) & (depth > 0.1 * strength),
         height=depth * (0.45 * rims - 0.9 * width * groove),
         reflect=1 + fresh * depth * groove,
         gloss=1 + depth * groove,
@@ -49,11 +51,15 @@ def scoring(rng: Rng, look: Look) -> Stamp:
     """Band of parallel short grooves and smeared metal, all in one direction."""
     strength, along, across = contrast(rng), rng.uniform(45, 130), rng.uniform(10, 32)
     angle = rng.normal(np.pi / 2, 0.5)
-    side = patch_of(along, across, angle)
+    side = patch_of(1.25 * along, 1.4 * across, angle)
     u, v = centred(side, angle)
     streaks = _turned_streaks(rng, u, v, long_px=45, fine_px=1.6)
     ragged = 0.25 * _turned_streaks(rng, u, v, long_px=60, fine_px=5)
-    inside = ramp(1 - np.abs(u) / along + ragged, 0.0, 0.35) * ramp(1 - np.abs(v) / across + 0.4 * ragged, 0.0, 0.3)
+    inside = (
+        ramp(1 - np.abs(u) / along + ragged, 0.0, 0.35)
+        * ramp(1 - np.abs(v) / across + 0.4 * ragged, 0.0, 0.3)
+        * inset(side, 8)
+    )
     torn = np.maximum(streaks - 0.1, 0)
     return stamp(
         inside > 0.25,
@@ -99,7 +105,7 @@ def dent(rng: Rng, look: Look) -> Stamp:
     """Smooth bowl with a barely raised rim; the finish runs through it undisturbed."""
     radius = rng.uniform(11, 40)
     field = spot(rng, radius, aspect=rng.uniform(1, 1.7), angle=any_angle(rng), rough=0.06)
-    depth = contrast(rng) * radius * rng.uniform(0.12, 0.2)
+    depth = contrast(rng) * radius * rng.uniform(0.2, 0.32)
     wide = np.pad(field, int(0.5 * radius), mode="reflect", reflect_type="odd")
     bowl = -depth * ramp(wide, 0.0, 1.1) + 0.06 * depth * bell(wide, 0.12)
     return stamp(wide > 0.02, height=bowl)
@@ -118,10 +124,9 @@ def pore(rng: Rng, look: Look) -> Stamp:
         hole = np.maximum(hole, radius - np.hypot((x - where[0]) * stretch, (y - where[1]) / stretch))
     hole = hole + 0.3 * noise(rng, side, (4, 4))
     inside = ramp(hole, -0.6, 1.2)
-    dark = 0.35 + 0.55 * contrast(rng)
-    return stamp(
-        hole > -1.0, height=-2.2 * inside, reflect=1 - min(dark, 0.92) * inside, gloss=1 - inside, cover=inside
-    )
+    # The wall next to the light is dark, the far wall is lit, the bottom sees little light.
+    dark = min(0.35 + 0.55 * contrast(rng), 0.92) * ramp(hole, 0.0, 2.2)
+    return stamp(hole > -1.0, height=-1.8 * inside, reflect=1 - dark, gloss=1 - inside, cover=inside)
 
 
 def shrinkage(rng: Rng, look: Look) -> Stamp:
@@ -134,7 +139,7 @@ def shrinkage(rng: Rng, look: Look) -> Stamp:
     torn = ramp(vein + 1.5 * (field - 0.62), 0.0, 0.7) * ramp(field, 0.1, 0.4)
     hollow = -0.09 * radius * strength * ramp(field, 0.0, 0.9)
     return stamp(
-        field > 0.05,
+        largest(field > 0.05),
         height=hollow - 1.5 * strength * torn,
         reflect=1 - min(0.75, 0.6 * strength) * torn,
         gloss=1 - 0.8 * torn,
@@ -154,13 +159,13 @@ def chipping(rng: Rng, look: Look) -> Stamp:
     gap = edge + depth * reach * bites - x
     facet_px = 0.35 * depth + 4
     behind = ramp(gap + facet_px * reach, 0, 2) * (reach > 0)
-    gone = ramp(gap, -0.6, 0.6) * (x > edge - 6) * (reach > 0)
+    gone = ramp(gap, -0.6, 0.6) * (reach > 0)
     ripple = 0.5 * np.sin(gap / rng.uniform(1.2, 2.0)) + 0.7 * noise(rng, side, (3, 3))
     broken = behind * (1 - gone)
     fresh = 1 + contrast(rng) * rng.uniform(0.25, 0.6)
     return stamp(
         (behind > 0.3) & (x > edge - 2),
-        height=-behind * (0.55 * np.maximum(gap + facet_px, 0)) + 0.9 * broken * ripple,
+        height=broken * (0.9 * ripple - 0.55 * np.maximum(gap + facet_px, 0)),
         reflect=(1 + (fresh - 1) * broken) * (1 - gone) + gone * BACKDROP,
         gloss=(1 + 0.6 * broken) * (1 - gone),
         cover=behind,

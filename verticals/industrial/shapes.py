@@ -1,14 +1,17 @@
 """Sizes and angles in, what defects are made of out: ragged spots, bent lines, cell networks, and stamps of them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from verticals.industrial.surface import Field, noise
 
 Points = NDArray[np.float64]
+Real = NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
 
@@ -36,15 +39,15 @@ class Stamp:
 def stamp(
     mask: NDArray[np.bool_],
     *,
-    height: Field | float = 0.0,
-    reflect: Field | float = 1.0,
-    gloss: Field | float = 1.0,
-    cover: Field | float = 0.0,
+    height: Real | float = 0.0,
+    reflect: Real | float = 1.0,
+    gloss: Real | float = 1.0,
+    cover: Real | float = 0.0,
     at_edge: int | None = None,
 ) -> Stamp:
     """A stamp whose constant fields are given as numbers."""
 
-    def whole(value: Field | float) -> Field:
+    def whole(value: Real | float) -> Field:
         return np.broadcast_to(np.asarray(value, np.float32), mask.shape)
 
     return Stamp(mask, whole(height), whole(reflect), whole(gloss), whole(cover), at_edge)
@@ -60,15 +63,29 @@ def any_angle(rng: Rng) -> float:
     return float(rng.uniform(0, np.pi))
 
 
-def ramp(x: Field, low: float, high: float) -> Field:
+def ramp(x: Real, low: float, high: float) -> Field:
     """0 below ``low``, 1 above ``high``, smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def bell(x: Field, width: float) -> Field:
+def bell(x: Real, width: float) -> Field:
     """Gaussian of 1 at 0 and deviation ``width``."""
     return np.asarray(np.exp(-0.5 * np.square(x / width)), np.float32)
+
+
+def largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected part of a mask: specks that a ragged outline throws off are nothing that a person marks."""
+    parts, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    return np.asarray(parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])), bool)
+
+
+def inset(side: tuple[int, ...], width_px: float) -> Field:
+    """0 at the border of a patch, 1 from ``width_px`` inwards: no stamp may end in a step."""
+    down, across = (np.minimum(np.arange(n), n - 1 - np.arange(n)).astype(np.float32) for n in side[:2])
+    return ramp(np.minimum(down[:, None], across[None]), 0, width_px)
 
 
 def centred(side: tuple[int, int], angle: float = 0.0) -> tuple[Field, Field]:
@@ -153,11 +170,25 @@ def ends(rng: Rng, place: Field, share: float) -> Field:
     return ramp(place, 0.0, float(first)) * ramp(1 - place, 0.0, float(last))
 
 
+def _seeds(rng: Rng, side: tuple[int, int], cell_px: float) -> Points:
+    """Centres (y, x) of cells: a grid whose points wander, so that no cell is a sliver."""
+    grid = np.stack(np.meshgrid(*(np.arange(-cell_px, n + cell_px, cell_px) for n in side), indexing="ij"), axis=-1)
+    return np.asarray(grid.reshape(-1, 2) + rng.uniform(-0.42, 0.42, (grid.size // 2, 2)) * cell_px, np.float64)
+
+
+def mosaic(rng: Rng, field: Field, cell_px: float) -> Field:
+    """A field that has one value all over each cell of a Voronoi network, the one at the cell's centre."""
+    seeds = _seeds(rng, (field.shape[0], field.shape[1]), cell_px)
+    rows, columns = (np.clip(np.rint(seeds[:, k]).astype(int), 0, field.shape[k] - 1) for k in (0, 1))
+    y, x = np.mgrid[: field.shape[0], : field.shape[1]]
+    nearest = np.asarray(cKDTree(seeds).query(np.stack([y, x], axis=-1).reshape(-1, 2))[1])
+    return np.asarray(field[rows, columns][nearest].reshape(field.shape), np.float32)
+
+
 def cells(rng: Rng, side: tuple[int, int], cell_px: float) -> Field:
     """Distance in pixels to the border between the two nearest cells of a Voronoi network."""
-    count = max(6, int(side[0] * side[1] / cell_px**2))
-    seeds = rng.uniform(-0.1, 1.1, (count + 8, 2)) * np.array(side)
     y, x = np.mgrid[: side[0], : side[1]].astype(np.float32)
+    seeds = _seeds(rng, side, cell_px)
     bent = np.stack([y + 1.2 * noise(rng, side, (5, 5)), x + 1.2 * noise(rng, side, (5, 5))], axis=-1)
     near = np.asarray(cKDTree(seeds).query(bent.reshape(-1, 2), k=2)[0])
     return np.asarray(((near[:, 1] - near[:, 0]) / 2).reshape(side), np.float32)

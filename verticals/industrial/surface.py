@@ -65,14 +65,14 @@ class Surface:
 
 def random_look(rng: np.random.Generator, finish: str) -> Look:
     """A part of this finish with its own texture, gain and light."""
-    texture = {"ground": 0.045, "rolled": 0.035, "cast": 0.07, "painted": 0.012}[finish]
+    texture = {"ground": 0.075, "rolled": 0.05, "cast": 0.085, "painted": 0.014}[finish]
     gloss = {"ground": 0.35, "rolled": 0.25, "cast": 0.1, "painted": 0.5}[finish]
     # Line lights stand across the line, before or behind it, never quite parallel to it.
     side = np.pi / 2 if rng.random() < 0.5 else -np.pi / 2
     return Look(
         finish=finish,
         texture=float(texture * rng.uniform(0.7, 1.4)),
-        waviness=float(rng.uniform(0.002, 0.008)),
+        waviness=float(rng.uniform(0.001, 0.004)),
         gloss=float(gloss * rng.uniform(0.7, 1.3)),
         azimuth=float(side + rng.uniform(-0.7, 0.7)),
         elevation=float(rng.uniform(0.5, 0.85)),
@@ -119,7 +119,7 @@ def plain(rng: np.random.Generator, shape: tuple[int, int], look: Look) -> Surfa
     height = layers * np.float32(look.texture / slope)
     form_px = 90.0
     height += noise(rng, shape, (3 * form_px, form_px)) * np.float32(look.waviness * form_px)
-    blotches = {"ground": 0.015, "rolled": 0.04, "cast": 0.05, "painted": 0.006}[look.finish]
+    blotches = {"ground": 0.015, "rolled": 0.025, "cast": 0.03, "painted": 0.006}[look.finish]
     reflect = 1 + np.float32(blotches) * noise(rng, shape, (50, 25))
     reflect += np.float32(blotches) * noise(rng, shape, (3, 1.2) if look.finish != "cast" else (2, 2))
     gloss = 1 + np.float32(0.05) * noise(rng, shape, (120, 40))

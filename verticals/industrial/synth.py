@@ -20,6 +20,7 @@ MM_PER_PX = 0.05
 LINE_RATE_HZ = 20_000.0
 """20 kHz at 0.05 mm per line is a part moving at 1 m/s."""
 _FORMATS = (("Mono8", ".raw"), ("Mono12", ".raw"), ("Mono16", ".tif"))
+_REDRAWN = 8
 _GAP_PX = 14
 """Least distance between the patches of two defects."""
 
@@ -62,7 +63,9 @@ def synth(out: Path, *, seed: int = 0, small: bool = False, parts: int | None = 
 
 
 def scatter(rng: np.random.Generator, surface: Surface, look: Look, codes: list[str]) -> tuple[Mask, pd.DataFrame]:
-    """Lay one defect of each code on a surface, in place, so that none touches another; what finds no room is left out.
+    """Lay one defect of each code on a surface, in place, so that none touches another.
+
+    A defect that finds no room is drawn anew up to eight times, then left out.
 
     Returns:
         ``(H, W)`` uint8 with the types' places in the taxonomy, and the list of what was laid: type, box in pixels
@@ -76,6 +79,9 @@ def scatter(rng: np.random.Generator, surface: Surface, look: Look, codes: list[
     rows = []
     for each, code in drawn:
         place = _room(rng, taken, each, look)
+        for _ in range(_REDRAWN):
+            if place is None:
+                place = _room(rng, taken, DRAW[code](rng, look), look)
         if place is None:
             continue
         x, y, turned = place
@@ -96,9 +102,7 @@ def _deck(rng: np.random.Generator, count: int) -> list[str]:
     return [str(code) for code in np.concatenate(rounds)[:count]] if count else []
 
 
-def _room(
-    rng: np.random.Generator, taken: NDArray[np.bool_], each: Stamp, look: Look
-) -> tuple[int, int, Stamp] | None:
+def _room(rng: np.random.Generator, taken: NDArray[np.bool_], each: Stamp, look: Look) -> tuple[int, int, Stamp] | None:
     """A free place for a stamp (x, y of its corner), and the stamp as it fits there."""
     lines, width = taken.shape
     h, w = each.mask.shape

@@ -1,6 +1,7 @@
-"""What is known about a strip or frame (mask, defect list, LabelImg boxes) in, labels of tiles and true Findings out."""
+"""What is known about a frame (mask, defect list, LabelImg boxes) in, labels of tiles and true Findings out."""
 
 import csv
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.data import images
+from shared.data.formats import voc
 from shared.data.tiles import Tile
 from shared.errors import DataError, Problem
 from shared.records import Box, Finding
@@ -59,7 +61,7 @@ def read(
     Args:
         path: The data file.
         frame: Name of its frame.
-        size: Width and number of lines, in pixels.
+        size: Width and number of lines that the frame should have, in pixels.
         taxonomy: Labels of the vertical.
         mm_per_px: Scale (across, along), None where unknown.
 
@@ -68,19 +70,20 @@ def read(
     """
     mask, table, boxes = (path.with_suffix(s) for s in (MASK_SUFFIX, LIST_SUFFIX, BOXES_SUFFIX))
     problems: list[Problem] = []
-    types, findings = None, ()
+    types: NDArray[np.uint8] | None = None
+    findings: tuple[Finding, ...] = ()
     try:
         if table.is_file():
             findings = _from_list(table, frame, taxonomy)
         if mask.is_file():
             types = _from_mask(mask, size, len(defect_codes(taxonomy)))
+        elif boxes.is_file():
+            return _from_boxes(boxes, frame, size, taxonomy, mm_per_px)
     except DataError as error:
         problems.append(Problem(frame, f"its truth is left out: {error}"))
         return Truth(), problems
     if types is not None:
         return Truth(types, *_connected(types), findings), problems
-    if boxes.is_file():
-        return _from_boxes(boxes, frame, size, taxonomy, mm_per_px)
     return Truth(findings=findings), problems
 
 
@@ -127,10 +130,13 @@ def _connected(types: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.
     """Connected defects of one type each, numbered from 1, and how many pixels each has."""
     blobs = cv2.connectedComponents((types > 0).astype(np.uint8), connectivity=8)[1]
     # Where two types touch, one blob holds both; the pair of blob and type tells them apart.
-    pairs, numbers = np.unique(blobs.astype(np.int64) * 256 + types, return_inverse=True)
-    offset = 0 if pairs[0] == 0 else 1
-    defects = (numbers.reshape(types.shape) + offset).astype(np.int32)
-    return defects, np.bincount(defects.ravel()).astype(np.int64)
+    pairs = blobs * np.int32(256) + types
+    pixels = np.bincount(pairs.ravel())
+    pixels[0] = 0
+    met = np.flatnonzero(pixels)
+    number = np.zeros(len(pixels), np.int32)
+    number[met] = np.arange(1, len(met) + 1)
+    return number[pairs], np.concatenate([[0], pixels[met]])
 
 
 def _from_mask(path: Path, size: tuple[int, int], top: int) -> NDArray[np.uint8]:
@@ -175,5 +181,36 @@ def _finding(row: dict[str, str], frame: str, taxonomy: Taxonomy) -> Finding:
 def _from_boxes(
     path: Path, frame: str, size: tuple[int, int], taxonomy: Taxonomy, mm_per_px: tuple[float, float] | None
 ) -> tuple[Truth, list[Problem]]:
-    # PLACEHOLDER
-    raise NotImplementedError
+    """Every box is one defect, all of it; a word that the taxonomy does not know still says that something is there."""
+    known = (*defect_codes(taxonomy), UNKNOWN)
+    width, lines = size
+    types, defects = np.zeros((lines, width), np.uint8), np.zeros((lines, width), np.int32)
+    findings, problems = [], []
+    # Small boxes are painted over large ones, so that each keeps its pixels.
+    for number, (word, box) in enumerate(sorted(_boxes(path, size), key=lambda b: -b[1].width * b[1].height), start=1):
+        entry = taxonomy.find(word)
+        if entry is None:
+            problems.append(Problem(frame, f"{path.name} names {word!r}, which is no known label; taken as {UNKNOWN}"))
+        if entry is not None and entry.ok:
+            continue
+        code = entry.code if entry else UNKNOWN
+        inside = np.s_[box.y0 : box.y1, box.x0 : box.x1]
+        types[inside], defects[inside] = known.index(code) + 1, number
+        across, along = (side * mm for side, mm in zip((box.width, box.height), mm_per_px or (0, 0), strict=True))
+        length, area = (float(np.hypot(across, along)), across * along) if mm_per_px else (None, None)
+        findings.append(Finding(frame, code, 1.0, 1.0, box, length_mm=length, area_mm2=area))
+    return Truth(types, defects, np.bincount(defects.ravel()), tuple(findings)), problems
+
+
+def _boxes(path: Path, size: tuple[int, int]) -> list[tuple[str, Box]]:
+    items, problems = voc.read(path)
+    if problems:
+        raise DataError(str(problems[0]))
+    if (items[0].width, items[0].height) != size:
+        raise DataError(
+            f"{path}: is about {items[0].width} x {items[0].height} pixels, the picture has {size}; redo it"
+        )
+    return [
+        (box.label, Box(math.floor(box.x0), math.floor(box.y0), math.ceil(box.x1), math.ceil(box.y1)))
+        for box in items[0].boxes
+    ]

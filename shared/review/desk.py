@@ -1,0 +1,177 @@
+"""Keys and clicks of one reviewer in, verdicts recorded out: each item once, with the time it took."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from shared.errors import ReviewError
+from shared.records import Action, Review, Verdict
+from shared.review import order
+from shared.review.items import Item
+from shared.review.store import Store, now
+from shared.review.view import Camera
+
+LOOK_S = 0.3
+"""A verdict sooner after the picture came up is a key pressed twice, not a look: simple visual reactions alone take
+about a quarter of a second."""
+
+
+class Desk:
+    """One session at the store.
+
+    Every picture that comes up has a number, ``turn``; a key acts on the turn it was pressed in, or not at all.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        severity: Mapping[str, int],
+        ok_label: str = "OK",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store = store
+        self.reviewer = ""
+        self.label: str | None = None
+        self.camera = Camera()
+        self.turn = 0
+        self.message = ""
+        self.visible = False
+        self.items: list[Item] = []
+        self.standing: dict[str, Review] = {}
+        self._severity, self._ok_label, self._clock = severity, ok_label, clock
+        self._known_items, self._seq = -1, 0
+        self._current: str | None = None
+        self._skipped: set[str] = set()
+        self._looked: dict[str, float] = {}
+        self._since: float | None = None
+
+    def refresh(self) -> None:
+        """Take in new items and the verdicts that others have recorded.
+
+        Raises:
+            ReviewError: The store does not answer.
+        """
+        count = self.store.count_items()
+        if count != self._known_items:
+            self.items = order.ordered(self.store.items(), self._severity)
+            self._known_items = count
+        for review in self.store.reviews(after=self._seq):
+            self._seq += 1
+            if review.action is Action.UNDO:
+                self.standing.pop(review.item, None)
+            else:
+                self.standing[review.item] = review
+
+    def upcoming(self) -> list[Item]:
+        """The present item and those after it; what was skipped comes last."""
+        waiting = order.waiting(self.items, self.standing, label=self.label)
+        waiting.sort(key=lambda item: item.id in self._skipped)
+        present = [item for item in waiting if item.id == self._current]
+        result = present + [item for item in waiting if item.id != self._current]
+        if (result[0].id if result else None) != self._current:
+            self._turn_to(result[0].id if result else None)
+        return result
+
+    def shown(self, *, visible: bool) -> None:
+        """The page has shown the present item; from now on its time counts.
+
+        Args:
+            visible: Whether there was a picture to look at.
+        """
+        self.visible = visible
+        if self._since is None:
+            self._since = self._clock()
+
+    def may_be_ok(self) -> bool:
+        """Whether OK is a possible answer: what cannot be seen is never OK."""
+        return self.visible
+
+    def judge(self, turn: int, action: Action, label: str = "", note: str = "") -> bool:
+        """Record a verdict on the present item.
+
+        Args:
+            turn: The turn in which the key was pressed.
+            action: Confirm, reject (OK) or relabel.
+            label: For a relabel: what it is.
+            note: Free text.
+
+        Returns:
+            Whether it was recorded; if not, ``message`` says why.
+        """
+        item = self._pressed(turn)
+        if item is None:
+            return False
+        if action is Action.REJECT and not self.may_be_ok():
+            self.message = "Not recorded: what cannot be seen cannot be called OK."
+            return False
+        if action is Action.RELABEL and label == item.label:
+            action = Action.CONFIRM
+        stands = {Action.CONFIRM: item.label, Action.REJECT: self._ok_label}.get(action, label)
+        review = Review(item.id, action, stands, self.reviewer, now(), self._elapsed(), note.strip())
+        try:
+            number = self.store.record(review)
+        except ReviewError as error:
+            self.message = f"Not recorded: {error}"
+            return False
+        self.message = f"Recorded as no. {number}: {item.id} is {stands}"
+        self._turn_to(None)
+        return True
+
+    def skip(self, turn: int) -> None:
+        """Put the present item at the end, without a verdict."""
+        item = self._pressed(turn)
+        if item is None:
+            return
+        self._looked[item.id] = self._elapsed()
+        self._skipped.add(item.id)
+        if len(order.waiting(self.items, self.standing, label=self.label)) <= len(self._skipped):
+            self._skipped = {item.id}
+        self.message = f"Skipped without a verdict: {item.id}"
+        self._turn_to(None)
+
+    def undo(self, turn: int) -> None:
+        """Take back the reviewer's latest verdict and show that item again."""
+        if turn != self.turn or not self.reviewer:
+            return
+        try:
+            back = self.store.undo(self.reviewer, self._elapsed())
+        except ReviewError as error:
+            self.message = f"Not taken back: {error}"
+            return
+        if back is None:
+            self.message = f"There is no verdict of {self.reviewer} to take back."
+            return
+        self.message = f"Taken back: {back.item} was {back.label}"
+        self.label = None if self.label not in (None, self._label_of(back.item)) else self.label
+        self._turn_to(back.item)
+
+    def find(self, item_id: str | None) -> Item | None:
+        """An item by its id."""
+        return next((item for item in self.items if item.id == item_id), None)
+
+    def _label_of(self, item_id: str) -> str | None:
+        item = self.find(item_id)
+        return item.label if item else None
+
+    def _pressed(self, turn: int) -> Item | None:
+        """The present item, if the key was meant for it."""
+        if turn != self.turn:
+            return None
+        if not self.reviewer:
+            self.message = "Not recorded: give your name first."
+            return None
+        if self._since is None or self._clock() - self._since < LOOK_S:
+            self.message = "Not recorded: the key came before the picture could be looked at."
+            return None
+        return self.find(self._current)
+
+    def _elapsed(self) -> float:
+        before = self._looked.get(self._current or "", 0.0)
+        return round(before + (self._clock() - self._since if self._since is not None else 0.0), 3)
+
+    def _turn_to(self, item_id: str | None) -> None:
+        self.turn += 1
+        self._current, self._since, self.visible = item_id, None, False
+        item = self.find(item_id)
+        unexamined = item is not None and item.verdict is Verdict.NOT_EXAMINED
+        self.camera = Camera(whole=unexamined, outline=self.camera.outline)

@@ -1,0 +1,128 @@
+"""Decisions in, queue items out: one per finding, and one per frame (or rest of a frame) that nobody has looked at."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shared.decide import UNKNOWN
+from shared.decisions import Line, Shown
+from shared.records import Box, Decision, Finding, Verdict, as_json
+
+NOT_EXAMINED = Verdict.NOT_EXAMINED.value
+"""Label of an item that asks a person to look because the machine has not."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that a person is asked about.
+
+    Attributes:
+        id: The Finding's id, or the frame's name.
+        frame: The frame it is in.
+        image: The file to show; empty where there is none.
+        box: Where in that file's pixels; None means all of it.
+        label: What it is thought to be; :data:`NOT_EXAMINED` for what was not looked at.
+        probability: Calibrated probability of ``label``, 0 to 1.
+        risk: Probability that it is anything but OK, 0 to 1.
+        novelty: 1.0 is the 99th percentile of images held out in the build.
+        length_mm: Greatest extent in millimetres, None where unknown.
+        area_mm2: Area in square millimetres, likewise.
+        verdict: What was decided about this item.
+        reasons: Why it is in the queue, each one sentence.
+        examined: Fraction of the frame's area that the machine looked at.
+        batch: Where it came from: file, lot, shift.
+        payload: The Finding as plain data, empty for a frame.
+    """
+
+    id: str
+    frame: str
+    image: str
+    box: Box | None
+    label: str
+    probability: float
+    risk: float
+    novelty: float = 0.0
+    length_mm: float | None = None
+    area_mm2: float | None = None
+    verdict: Verdict = Verdict.FLAG
+    reasons: tuple[str, ...] = ()
+    examined: float = 1.0
+    batch: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A database gives 1.0 back for 1; the digest must be that of what was written.
+        for name in ("probability", "risk", "novelty", "length_mm", "area_mm2", "examined"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that a person is shown about it; signed together with each verdict."""
+        return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()
+
+    @property
+    def picture(self) -> tuple[str, ...]:
+        """What tells one picture from another: content hashes where known, else the file's path."""
+        return tuple(self.payload.get("samples", ())) or (self.image,)
+
+
+def canonical(data: Mapping[str, Any]) -> str:
+    """JSON that is the same for the same content on every machine: sorted keys, no blanks, ASCII."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def items_of(lines: Iterable[Line], *, batch: str = "") -> Iterator[Item]:
+    """What a person has to see; frames that pass are not queued.
+
+    A flagged frame of which a part was not examined gives one more item, for that rest: rejecting all its findings
+    must not make it OK.
+    """
+    for line in lines:
+        decision = line.decision
+        if decision.verdict is Verdict.PASS:
+            continue
+        for finding in decision.findings:
+            yield _of_finding(finding, decision, line.shown.get(finding.id), batch)
+        if not decision.findings:
+            yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch)
+        elif decision.examined < 1 and all(f.id != decision.frame for f in decision.findings):
+            yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch)
+
+
+def _of_finding(finding: Finding, decision: Decision, shown: Shown | None, batch: str) -> Item:
+    return Item(
+        id=finding.id,
+        frame=finding.frame,
+        image=shown.image if shown else "",
+        box=shown.box if shown else finding.region,
+        label=finding.label,
+        probability=finding.probability,
+        risk=finding.risk,
+        novelty=finding.novelty,
+        length_mm=finding.length_mm,
+        area_mm2=finding.area_mm2,
+        verdict=Verdict.FLAG,
+        reasons=decision.reasons,
+        examined=decision.examined,
+        batch=batch,
+        payload=json.loads(json.dumps(as_json(finding))),
+    )
+
+
+def _of_frame(decision: Decision, shown: Shown | None, verdict: Verdict, batch: str) -> Item:
+    return Item(
+        id=decision.frame,
+        frame=decision.frame,
+        image=shown.image if shown else "",
+        box=None,
+        label=NOT_EXAMINED if verdict is Verdict.NOT_EXAMINED else UNKNOWN,
+        probability=0.0,
+        risk=1.0,
+        verdict=verdict,
+        reasons=decision.reasons,
+        examined=decision.examined,
+        batch=batch,
+    )

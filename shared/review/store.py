@@ -1,0 +1,342 @@
+"""Items in, verdicts on them appended for good: a log whose rows are chained by hashes, in SQLite or any SQL server.
+
+What the chain shows, see :meth:`Store.verify`: a row that was changed, removed, added by hand or moved, rows cut off
+the end (their number and last hash stand in the table ``head``), and an item that was changed after it was judged.
+What it cannot show: somebody with write access who computes the whole chain anew, ``head`` included. Against that,
+write :meth:`Store.head` down elsewhere (the report and the export do) and give it to ``verify``.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Self, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from shared.decisions import Line
+from shared.errors import ReviewError
+from shared.records import Action, Box, Review, Verdict
+from shared.review import tables
+from shared.review.items import Item, canonical, items_of
+
+T = TypeVar("T")
+_TRIES = 20
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of the log: how many rows, and the hash of the last."""
+
+    count: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of offered items.
+
+    Attributes:
+        new: Items that were not in the store.
+        replaced: Items nobody had judged yet, now as newly predicted.
+        kept: Items that are there already, or that were judged and stay as they were judged.
+    """
+
+    new: int
+    replaced: int
+    kept: int
+
+
+class Store:
+    """An open review store; safe to share between threads, processes and machines."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        self._reader = engine.execution_options(reading=True, **level)
+        self.where = engine.url.render_as_string(hide_password=True)
+
+    @classmethod
+    def open(cls, url: str, *, wait_s: float = 10.0) -> Self:
+        """Open a store, or make one.
+
+        Args:
+            url: Path of a SQLite file, or a SQLAlchemy URL such as ``postgresql+psycopg://user@host/base``.
+            wait_s: How long to wait for another writer of a SQLite file.
+
+        Raises:
+            ReviewError: It cannot be opened or is not a review store.
+        """
+        return cls(tables.connect(url, wait_s=wait_s))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    def add(self, lines: Iterable[Line], *, batch: str = "") -> Added:
+        """Queue what the decisions ask a person to see, see :func:`shared.review.items.items_of`.
+
+        Raises:
+            ReviewError: As for :meth:`add_items`.
+        """
+        return self.add_items(items_of(lines, batch=batch))
+
+    def add_items(self, offered: Iterable[Item]) -> Added:
+        """Queue items, all or none; the same item twice is one item.
+
+        Raises:
+            ReviewError: A judged item comes again with another picture: its verdict would hide what is in the new one.
+        """
+        by_id = {item.id: item for item in offered}
+        return self._write(lambda c: self._add(c, by_id))
+
+    def _add(self, c: sa.Connection, by_id: dict[str, Item]) -> Added:
+        ids = list(by_id)
+        old: dict[str, Item] = {}
+        judged: set[str] = set()
+        for start in range(0, len(ids), _CHUNK):
+            some = ids[start : start + _CHUNK]
+            old |= {r.id: _item(r) for r in c.execute(sa.select(tables.items).where(tables.items.c.id.in_(some)))}
+            judged |= set(c.scalars(sa.select(tables.reviews.c.item).where(tables.reviews.c.item.in_(some))))
+        clash = [i for i in judged if old[i].picture != by_id[i].picture]
+        if clash:
+            raise ReviewError(
+                f"{self.where}: {len(clash)} item(s), first {min(clash)!r}, were judged already on another picture; "
+                "use a new store for the new lot, or give its frames names of their own"
+            )
+        new = [item for item in by_id.values() if item.id not in old]
+        changed = [i for i in old if i not in judged and old[i].digest != by_id[i].digest]
+        if new:
+            c.execute(tables.items.insert(), [_row(item) for item in new])
+        for i in changed:
+            c.execute(tables.items.update().where(tables.items.c.id == i).values(_row(by_id[i])))
+        return Added(len(new), len(changed), len(old) - len(changed))
+
+    def record(self, review: Review) -> int:
+        """Append one verdict; when this returns, it is on the disk.
+
+        Returns:
+            The number of its row.
+
+        Raises:
+            ReviewError: The item is unknown or has a standing verdict, the verdict is not complete, or the store
+                does not answer.
+        """
+        if review.action is Action.UNDO:
+            raise ReviewError(f"{review.item}: an undo is not recorded by itself; call undo")
+        _check(review)
+        return self._write(lambda c: self._record(c, review))
+
+    def _record(self, c: sa.Connection, review: Review) -> int:
+        row = c.execute(sa.select(tables.items).where(tables.items.c.id == review.item)).one_or_none()
+        if row is None:
+            raise ReviewError(f"{self.where}: has no item {review.item!r}; add its decision first")
+        standing = c.execute(_standing().where(tables.reviews.c.item == review.item)).first()
+        if standing:
+            raise ReviewError(
+                f"{review.item}: was judged by {standing.reviewer} at {standing.at} ({standing.action} "
+                f"{standing.label}); that verdict has to be taken back before another"
+            )
+        return self._append(c, review, _item(row).digest)
+
+    def undo(self, reviewer: str, seconds: float = 0.0) -> Review | None:
+        """Take back the latest standing verdict of a reviewer by appending an UNDO row.
+
+        Returns:
+            The verdict taken back, None where there is none.
+
+        Raises:
+            ReviewError: The store does not answer.
+        """
+        return self._write(lambda c: self._undo(c, reviewer, seconds))
+
+    def _undo(self, c: sa.Connection, reviewer: str, seconds: float) -> Review | None:
+        last = _standing().where(tables.reviews.c.reviewer == reviewer).order_by(tables.reviews.c.seq.desc())
+        row = c.execute(last.limit(1)).first()
+        if row is None:
+            return None
+        undo = Review(row.item, Action.UNDO, "", reviewer, now(), seconds, undoes=row.seq)
+        _check(undo)
+        self._append(c, undo, row.shown)
+        return _review(row)
+
+    def _append(self, c: sa.Connection, review: Review, shown: str) -> int:
+        end = c.execute(sa.select(tables.head)).one()
+        row = asdict(review) | {"seq": end.length + 1, "shown": shown, "action": review.action.value}
+        row |= {"seconds": round(float(review.seconds), 3)}
+        row |= {"prev_hash": end.hash, "hash": _hash(end.hash, row)}
+        c.execute(tables.reviews.insert().values(row))
+        moved = tables.head.update().where(tables.head.c.hash == end.hash)
+        if c.execute(moved.values(length=end.length + 1, hash=row["hash"])).rowcount != 1:
+            raise IntegrityError("head has moved", None, RuntimeError("another writer was faster"))
+        return int(end.length) + 1
+
+    def items(self) -> list[Item]:
+        """All items, by id."""
+        return self._read(lambda c: [_item(r) for r in c.execute(sa.select(tables.items).order_by(tables.items.c.id))])
+
+    def count_items(self) -> int:
+        """How many items there are."""
+        return self._read(lambda c: int(c.scalar(sa.select(sa.func.count()).select_from(tables.items)) or 0))
+
+    def reviews(self, *, after: int = 0) -> list[Review]:
+        """The log, oldest first, undo rows included; ``after``: without the first so many rows.
+
+        Row ``n`` of the log is element ``n - 1 - after``.
+        """
+        wanted = sa.select(tables.reviews).where(tables.reviews.c.seq > after).order_by(tables.reviews.c.seq)
+        return self._read(lambda c: [_review(r) for r in c.execute(wanted)])
+
+    def standing(self) -> dict[str, Review]:
+        """The verdicts that hold, by item."""
+        wanted = _standing().order_by(tables.reviews.c.seq)
+        return self._read(lambda c: {r.item: _review(r) for r in c.execute(wanted)})
+
+    def head(self) -> Head:
+        """The end of the log, to be written down elsewhere."""
+        return self._read(_head)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The log as plain rows with hashes, and what was judged beside each; what an export holds."""
+        columns = [
+            tables.items.c[n].label(f"item_{n}" if n == "label" else n)
+            for n in ("frame", "image", "box", "label", "probability", "risk", "batch")
+        ]
+        joined = sa.select(tables.reviews, *columns).join(tables.items).order_by(tables.reviews.c.seq)
+        rows = self._read(lambda c: [dict(r._mapping) for r in c.execute(joined)])
+        undone = {r["undoes"] for r in rows}
+        return [r | {"standing": r["action"] != Action.UNDO and r["seq"] not in undone} for r in rows]
+
+    def verify(self, *, known: Head | None = None) -> None:
+        """Check the whole chain.
+
+        Args:
+            known: An end of the log that was written down earlier; the log must still contain it.
+
+        Raises:
+            ReviewError: Names the first row that was altered, is missing, or is not in its place.
+        """
+        self._read(lambda c: self._verify(c, known))
+
+    def _verify(self, c: sa.Connection, known: Head | None) -> None:
+        end, previous, count = _head(c), tables.GENESIS, 0
+        digests = {r.id: _item(r).digest for r in c.execute(sa.select(tables.items))}
+        for row in c.execute(sa.select(tables.reviews).order_by(tables.reviews.c.seq)):
+            count += 1
+            where = f"{self.where}: review log, row {count}"
+            if row.seq != count:
+                raise ReviewError(f"{where} is missing (the next one is {row.seq}); restore the store from a backup")
+            if row.prev_hash != previous:
+                raise ReviewError(f"{where} does not follow row {count - 1}: rows were moved or put in; use a backup")
+            if row.hash != _hash(previous, row._mapping):
+                raise ReviewError(f"{where} ({row.item}, {row.reviewer}) was altered; restore the store from a backup")
+            if row.shown != digests.get(row.item):
+                raise ReviewError(f"{where}: its item {row.item!r} was altered after the verdict; use a backup")
+            if known and count == known.count and row.hash != known.hash:
+                raise ReviewError(f"{where} has another hash than was written down; the log was made anew")
+            previous = row.hash
+        if (end.count, end.hash) != (count, previous):
+            raise ReviewError(
+                f"{self.where}: review log has {count} rows, {end.count} were written: row {min(count, end.count) + 1} "
+                "is the first that is missing or too many; restore the store from a backup"
+            )
+        if known and known.count > count:
+            raise ReviewError(
+                f"{self.where}: review log has {count} rows, {known.count} were written down; use a backup"
+            )
+
+    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+        for attempt in range(_TRIES):
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except IntegrityError as error:
+                # Two writers followed the same row: one was first, the other takes the new end.
+                if attempt == _TRIES - 1:
+                    raise ReviewError(f"{self.where}: {tables.first_line(error)}; try again") from error
+                time.sleep(0.005 * (attempt + 1))
+            except SQLAlchemyError as error:
+                raise self._unusable(error) from error
+        raise AssertionError("unreachable")
+
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        try:
+            with self._reader.connect() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: SQLAlchemyError) -> ReviewError:
+        return ReviewError(f"store {self.where}: does not answer ({tables.first_line(error)}); nothing was recorded")
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _check(review: Review) -> None:
+    where = f"verdict on {review.item!r}"
+    if not review.reviewer.strip():
+        raise ReviewError(f"{where}: has no reviewer; say who judges")
+    if not review.label and review.action is not Action.UNDO:
+        raise ReviewError(f"{where}: has no label; give the one that stands after it")
+    if not (math.isfinite(review.seconds) and review.seconds >= 0):
+        raise ReviewError(f"{where}: took {review.seconds} seconds; allowed is 0 or more")
+    try:
+        offset = datetime.fromisoformat(review.at).utcoffset()
+    except ValueError:
+        offset = None
+    if offset is None or offset.total_seconds() != 0:
+        raise ReviewError(f"{where}: time {review.at!r} is not ISO 8601 in UTC, e.g. 2026-11-23T14:05:00+00:00")
+
+
+def _standing() -> sa.Select[Any]:
+    undo = tables.reviews.alias("undo")
+    taken_back = sa.exists().where(undo.c.undoes == tables.reviews.c.seq)
+    return sa.select(tables.reviews).where(tables.reviews.c.action != Action.UNDO.value, ~taken_back)
+
+
+_SIGNED = ("seq", "item", "action", "label", "reviewer", "at", "seconds", "note", "undoes", "shown")
+
+
+def _hash(previous: str, row: Any) -> str:
+    return hashlib.sha256((previous + canonical({key: row[key] for key in _SIGNED})).encode()).hexdigest()
+
+
+def _head(c: sa.Connection) -> Head:
+    row = c.execute(sa.select(tables.head)).one()
+    return Head(row.length, row.hash)
+
+
+def _review(row: Any) -> Review:
+    return Review(
+        row.item, Action(row.action), row.label, row.reviewer, row.at, row.seconds, row.note, undoes=row.undoes
+    )
+
+
+def _row(item: Item) -> dict[str, Any]:
+    return {
+        **asdict(item),
+        "box": canonical(asdict(item.box)) if item.box else None,
+        "verdict": item.verdict.value,
+        "reasons": json.dumps(list(item.reasons)),
+        "payload": canonical(item.payload),
+    }
+
+
+def _item(row: Any) -> Item:
+    return Item(
+        **{
+            **row._mapping,
+            "box": Box(**json.loads(row.box)) if row.box else None,
+            "verdict": Verdict(row.verdict),
+            "reasons": tuple(json.loads(row.reasons)),
+            "payload": json.loads(row.payload),
+        }
+    )

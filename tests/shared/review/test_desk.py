@@ -1,0 +1,174 @@
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ReviewError
+from shared.records import Action, Verdict
+from shared.review.desk import LOOK_S, Desk
+from shared.review.items import NOT_EXAMINED, Item
+from shared.review.store import Store
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store.open(str(tmp_path / "r.sqlite"))
+    items = [Item(f"i{n}", f"f{n}", "", None, ("SCR", "CRK")[n % 2], 0.9, 0.9 - n / 10) for n in range(4)]
+    made.add_items(items)
+    return made
+
+
+def seat(store: Store, clock: Clock, reviewer: str = "Anna") -> Desk:
+    desk = Desk(store, severity={"SCR": 1, "CRK": 1}, clock=clock)
+    desk.reviewer = reviewer
+    look(desk, clock)
+    return desk
+
+
+def look(desk: Desk, clock: Clock, seconds: float = 2.0, *, visible: bool = True) -> str | None:
+    """One run of the page, and then the person looks at the picture for a while."""
+    desk.refresh()
+    upcoming = desk.upcoming()
+    if upcoming:
+        desk.shown(visible=visible)
+    clock.now += seconds
+    return upcoming[0].id if upcoming else None
+
+
+def test_a_verdict_takes_the_time_since_the_picture_came_up(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    look(desk, clock, 1.5)
+    assert desk.judge(desk.turn, Action.CONFIRM)
+    (review,) = store.reviews()
+    assert (review.item, review.label, review.seconds, review.reviewer) == ("i0", "SCR", 3.5, "Anna")
+
+
+def test_the_same_press_twice_is_one_verdict(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    turn = desk.turn
+    assert [desk.judge(turn, Action.CONFIRM), desk.judge(turn, Action.CONFIRM)] == [True, False]
+    look(desk, clock)
+    assert not desk.judge(turn, Action.REJECT)
+    assert len(store.reviews()) == 1
+
+
+def test_a_press_before_the_next_picture_could_be_seen_is_no_verdict(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    desk.judge(desk.turn, Action.REJECT)
+    look(desk, clock, LOOK_S / 2)
+    assert not desk.judge(desk.turn, Action.REJECT)
+    assert "before the picture" in desk.message
+    clock.now += LOOK_S
+    assert desk.judge(desk.turn, Action.REJECT)
+    assert [r.item for r in store.reviews()] == ["i0", "i1"]
+
+
+def test_without_a_name_nothing_is_recorded(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock, reviewer="")
+    assert not desk.judge(desk.turn, Action.CONFIRM)
+    assert "name" in desk.message
+    assert store.reviews() == []
+
+
+def test_what_cannot_be_seen_is_never_ok_but_may_be_anything_else(store: Store, clock: Clock) -> None:
+    desk = Desk(store, severity={}, clock=clock)
+    desk.reviewer = "Anna"
+    look(desk, clock, visible=False)
+    assert not desk.judge(desk.turn, Action.REJECT)
+    assert store.reviews() == []
+    assert desk.judge(desk.turn, Action.RELABEL, "CRK")
+    look(desk, clock, visible=False)
+    assert not desk.judge(desk.turn, Action.REJECT)
+
+
+def test_an_unexamined_frame_comes_first_shown_whole_and_stays_unexamined_when_confirmed(
+    store: Store, clock: Clock
+) -> None:
+    unseen = Item("part", "part", "", None, NOT_EXAMINED, 0.0, 1.0, verdict=Verdict.NOT_EXAMINED, examined=0.5)
+    store.add_items([unseen])
+    desk = seat(store, clock)
+    assert desk.camera.whole
+    desk.judge(desk.turn, Action.CONFIRM)
+    assert store.standing()["part"].label == NOT_EXAMINED
+    look(desk, clock)
+    assert not desk.camera.whole
+
+
+def test_the_label_that_was_proposed_is_a_confirmation_by_any_key(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    desk.judge(desk.turn, Action.RELABEL, "SCR")
+    look(desk, clock)
+    desk.judge(desk.turn, Action.RELABEL, "STA", note=" on the rim ")
+    first, second = store.reviews()
+    assert (first.action, second.action) == (Action.CONFIRM, Action.RELABEL)
+    assert (second.label, second.note) == ("STA", "on the rim")
+
+
+def test_skipped_items_come_back_last_and_keep_their_time(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    order = []
+    for _ in range(4):
+        desk.skip(desk.turn)
+        order.append(look(desk, clock))
+    assert order == ["i1", "i2", "i3", "i0"]
+    desk.judge(desk.turn, Action.CONFIRM)
+    assert store.reviews()[0].seconds == 4.0
+
+
+def test_undo_brings_the_item_back_to_be_judged_again(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    desk.judge(desk.turn, Action.REJECT)
+    assert look(desk, clock) == "i1"
+    desk.undo(desk.turn)
+    assert look(desk, clock) == "i0"
+    assert desk.judge(desk.turn, Action.CONFIRM)
+    assert store.standing()["i0"].action is Action.CONFIRM
+    assert [r.action for r in store.reviews()] == [Action.REJECT, Action.UNDO, Action.CONFIRM]
+
+
+def test_undo_with_nothing_to_take_back_says_so(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    desk.undo(desk.turn)
+    assert "no verdict of Anna" in desk.message
+
+
+def test_an_item_that_a_colleague_judged_meanwhile_is_told_and_left(store: Store, clock: Clock) -> None:
+    anna, bea = seat(store, clock), seat(store, clock, "Bea")
+    assert anna.judge(anna.turn, Action.CONFIRM)
+    assert not bea.judge(bea.turn, Action.REJECT)
+    assert "was judged by Anna" in bea.message
+    assert look(bea, clock) == "i1"
+    assert len(store.reviews()) == 1
+
+
+def test_a_filter_shows_one_label_only(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    desk.label = "CRK"
+    assert look(desk, clock) == "i1"
+    desk.judge(desk.turn, Action.CONFIRM)
+    assert look(desk, clock) == "i3"
+    desk.judge(desk.turn, Action.CONFIRM)
+    assert look(desk, clock) is None
+
+
+def test_a_store_that_fails_loses_the_press_and_says_so(store: Store, clock: Clock, monkeypatch) -> None:
+    desk = seat(store, clock)
+
+    def fail(_review: object) -> int:
+        raise ReviewError("store x: does not answer (disk full); nothing was recorded")
+
+    monkeypatch.setattr(store, "record", fail)
+    assert not desk.judge(desk.turn, Action.CONFIRM)
+    assert "disk full" in desk.message
+    assert look(desk, clock) == "i0"
