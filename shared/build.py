@@ -17,7 +17,7 @@ from shared.data import images, sources, splits
 from shared.data.manifest import SPLITS, Manifest, Row
 from shared.deadline import Deadline
 from shared.errors import BundleError, DataError, ExportError, Problem
-from shared.evaluate import SAMPLES
+from shared.evaluate import SAMPLES, write_samples
 from shared.export import graph
 from shared.inference import bundle as bundles
 from shared.inference import calibration, novelty, risk, runtime
@@ -231,8 +231,7 @@ def _write(
         facts["size_bytes"] = (folder / bundles.MODEL).stat().st_size
         facts["seconds"] = round(work.deadline.elapsed, 1)
         facts["first_model_seconds"] = first_model or facts["seconds"]
-        seen = [f"{row.sample.id},{row.split}" for row in work.manifest.rows]
-        (folder / SAMPLES).write_text("\n".join(["id,split", *seen]) + "\n", encoding="utf-8")
+        write_samples(work.manifest, folder / SAMPLES)
         (folder / "MODEL_CARD.md").write_text(card.render(facts), encoding="utf-8")
         bundles.seal(folder, facts)
         runtime.Runtime.open(folder)

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from shared.policy import Policy
 from shared.records import Box, Decision, Finding, Sample, Verdict
 from shared.vertical import Case, Seen
 
 UNKNOWN = "UNKNOWN"
-_RELATIVE = 0.5
-"""A place belongs to a finding when its evidence is at least this share of the strongest place's."""
+_LOW, _HIGH = 0.35, 0.7
+"""A place belongs to a finding when its evidence reaches the low share of the way from the median to the strongest
+place, and hangs together with one that reaches the high share (hysteresis, as in Canny 1986). The median is taken away
+because the part of the score that all places share says nothing about where."""
 
 
 def risk(seen: Seen, ok_label: str | None) -> float:
@@ -38,10 +41,11 @@ def evidence(seen: Seen, label: str, ok_label: str | None) -> NDArray[np.bool_] 
     difference = seen.class_map[order.index(label)]
     if ok_label is not None:
         difference = difference - seen.class_map[order.index(ok_label)]
-    strongest = float(difference.max())
-    if strongest <= 0:
-        return None
-    cells: NDArray[np.bool_] = difference >= _RELATIVE * strongest
+    middle, strongest = float(np.median(difference)), float(difference.max())
+    weak = difference >= middle + _LOW * (strongest - middle)
+    strong = difference >= middle + _HIGH * (strongest - middle)
+    numbers, _ = ndimage.label(weak, structure=np.ones((3, 3)))
+    cells: NDArray[np.bool_] = weak & np.isin(numbers, np.unique(numbers[strong]))
     return cells
 
 

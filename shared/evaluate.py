@@ -20,6 +20,12 @@ from shared.vertical import Seen
 SAMPLES = "samples.csv"
 
 
+def write_samples(manifest: Manifest, path: Path) -> None:
+    """Write down which image served for what, so that a later evaluation can leave out what the bundle has seen."""
+    rows = [(row.sample.id, row.split) for row in manifest.rows]
+    pd.DataFrame(rows, columns=["id", "split"]).to_csv(path, index=False)
+
+
 def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:
     """The rows whose images were not used to train or to calibrate the bundle."""
     table = pd.read_csv(bundle.path / SAMPLES, dtype="string")

@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
@@ -25,16 +25,27 @@ MAX_PIXELS = 268_435_456
 """Largest image that is decoded, 2^28 pixels (0.8 GB as RGB): beyond it, cut the frame into pieces."""
 
 # Named, so that a stranger's file never reaches Pillow's readers of PostScript, fonts or film.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF", "WEBP", "GIF")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """How a complete file ends."""
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError, TypeError, OverflowError)
+_BROKEN = (
+    Image.DecompressionBombError,
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+)
 """What Pillow raises on damaged bytes, found by feeding it some."""
 # Baseline TIFF 6.0 tags.
-_SUBFILE, _OLD_SUBFILE, _ORIENTATION, _PLANAR = 254, 255, 274, 284
+_SUBFILE, _OLD_SUBFILE, _BITS, _ORIENTATION, _PLANAR = 254, 255, 258, 274, 284
 
-_header_lock = threading.Lock()
+_pillow_lock = threading.Lock()
 _cache: "OrderedDict[tuple[int, int, int, int], Picture]" = OrderedDict()
 _cache_lock = threading.Lock()
 _CACHED, _CACHED_BYTES = 2, 2**29
@@ -148,16 +159,20 @@ def _cached(path: Path, max_pixels: int) -> Picture:
 
 def _decode(path: Path, max_pixels: int) -> Picture:
     with _header(path, max_pixels) as (image, orientation):
-        wide = image.mode in ("RGB", "RGBA", "LA") and ";16" in str(getattr(image, "tile", ""))
+        tags = getattr(image, "tag_v2", {})
+        deep = max(tags[_BITS]) > 8 if _BITS in tags else ";16" in str(getattr(image, "tile", ""))
+        wide = deep and image.mode in ("RGB", "RGBA", "LA")
         odd = wide or "icc_profile" in image.info or "transparency" in image.info
         if orientation == 1 and image.mode in ("L", "RGB") and not odd:
             picture = _fast(path, image)
             if picture is not None:
                 return picture
         try:
-            image.load()
+            # Of the readers, that of TIFF alone asks for the limit once more (for the size of a tile), and warns.
+            with _pillow_limit(max_pixels) if image.format == "TIFF" else nullcontext():
+                image.load()
             if wide:
-                tags = getattr(image, "tag_v2", {})  # of a TIFF, Pillow has turned its own pixels, and not these
+                # Pillow has turned its own pixels of a TIFF, and not these.
                 picture = rgb.turned(rgb.from_wide(_wide(path, tags)), max(orientation, tags.get(_ORIENTATION, 1)))
             else:
                 picture = rgb.turned(rgb.from_image(image), orientation)
@@ -198,21 +213,15 @@ def _wide(path: Path, tags: dict[int, int]) -> NDArray[np.uint16]:
 def _header(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, int]]:
     """An image that is opened and not decoded, checked, and the orientation that is still to be applied."""
     try:
-        # Python's warning filters and Pillow's own limit are global, so one thread at a time may set them aside.
-        with _header_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a damaged tag is no reason to refuse the pixels
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        with _pillow_limit(None):
+            image = Image.open(path, formats=_FORMATS)
             try:
-                image = Image.open(path, formats=_FORMATS)
-                try:
-                    _check_limit(path, image.width, image.height, max_pixels)
-                    _check_pages(path, image)
-                    orientation = _orientation(path, image)
-                except BaseException:
-                    image.close()
-                    raise
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
+                _check_limit(path, image.width, image.height, max_pixels)
+                _check_pages(path, image)
+                orientation = _orientation(path, image)
+            except BaseException:
+                image.close()
+                raise
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: {_not_an_image(path)}") from error
     except _BROKEN as error:
@@ -220,6 +229,21 @@ def _header(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, int]]:
         raise DataError(f"{path}: cannot be read ({reason}); check the file") from error
     with image:
         yield image, orientation
+
+
+@contextmanager
+def _pillow_limit(pixels: int | None) -> Iterator[None]:
+    """Set Pillow's limit, which would refuse large frames, and its warnings aside: a damaged tag leaves the pixels.
+
+    Both are global to the process, so that one thread at a time may do this, and both are put back.
+    """
+    with _pillow_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _not_an_image(path: Path) -> str:

@@ -60,7 +60,7 @@ def samples(source: Path) -> tuple[tuple[Sample, ...], Path, tuple[Problem, ...]
         raise DataError(f"{source}: does not exist; give an image, a folder of images, a table or a manifest")
     table_file = _table_in(source)
     if table_file is not None:
-        rows, folder, _, problems = _read(table_file)
+        rows, folder, _, problems = _from_table(table_file, labelled=False)
         return tuple(row.sample for row in rows), folder, tuple(problems)
     folder = source if source.is_dir() else source.parent
     files = sorted(_image_files(source)) if source.is_dir() else [source]
@@ -88,12 +88,15 @@ def _read(data: Path) -> tuple[list[Row], Path, str, list[Problem]]:
     return _from_class_folders(data)
 
 
-def _from_table(path: Path) -> tuple[list[Row], Path, str, list[Problem]]:
+def _from_table(path: Path, *, labelled: bool = True) -> tuple[list[Row], Path, str, list[Problem]]:
     table = read_table(path)
     folder = path.parent
     if is_manifest(table):
         manifest = from_table(table, folder, path)
         return list(manifest.rows), folder, manifest.vertical, []
+    if labelled and "label" not in table.columns:
+        found = ", ".join(map(str, table.columns))
+        raise DataError(f"{path}: column 'label' is missing; found {found}; needed are path,label[,group,split,mask]")
     records: list[dict[str, str]] = table.to_dict("records")  # type: ignore[assignment]
     entries, problems, seen = [], [], set[str]()
     for number, record in enumerate(records, start=2):

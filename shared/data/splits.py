@@ -227,7 +227,10 @@ def _report(
         ratio=" : ".join(f"{sizes[s] / max(sizes['test'], 1):.2f}" for s in SPLITS),
         given=given,
         duplicates=sum(n - 1 for n in ids.values()),
-        near_duplicates=sum(groups[i] != groups[j] for i, j in pairs.tolist()),
+        near_duplicates=sum(
+            groups[i] != groups[j] and manifest.rows[i].sample.id != manifest.rows[j].sample.id
+            for i, j in pairs.tolist()
+        ),
         near_duplicate_bits=bits,
         leaked_before=before,
         leaked_after=leaked(splits, component),

@@ -18,9 +18,9 @@ class Certificate:
         confidence: Probability with which the statement holds.
         certified_recall: Lower bound of the recall at ``threshold``, at ``confidence``.
         positives: Calibration images that should be flagged.
-        groups: Independent groups (parts, patients, fields) that they come from.
-        missed: How many of them lie below the threshold.
-        more_needed: Further calibration images, all found, that the wanted recall would take; 0 where it is certified.
+        groups: Independent groups (parts, patients, fields) that they come from; the bound counts these.
+        missed: Positives below the threshold.
+        more_needed: Further independent groups, all found, that the wanted recall would take; 0 where it is certified.
         flagged_ok: Share of the OK calibration images that the threshold flags; None without OK images.
     """
 
@@ -43,11 +43,11 @@ class Certificate:
         if self.positives == 0:
             return f"nothing certified: no calibration image shows anything but OK; {self.more_needed} are needed"
         said = (
-            f"recall >= {self.certified_recall:.1%} with {self.confidence:.0%} confidence "
-            f"at risk >= {self.threshold:.3g}, on {self.positives} images from {self.groups} independent groups"
+            f"recall >= {self.certified_recall:.1%} with {self.confidence:.0%} confidence at risk >= "
+            f"{self.threshold:.3g}, on {self.groups} independent groups ({self.positives} images, {self.missed} missed)"
         )
         if not self.met:
-            said += f"; {self.wanted_recall:.1%} needs {self.more_needed} more, all found"
+            said += f"; {self.wanted_recall:.1%} needs {self.more_needed} more groups, all found"
         return said
 
 
@@ -58,42 +58,54 @@ def certify(
     recall: float,
     confidence: float,
     groups: Sequence[str] = (),
+    seed: int = 0,
 ) -> Certificate:
-    """Choose the largest threshold whose recall is certified, or the safest one and how many images are missing.
+    """Choose the largest threshold whose recall is certified, or the safest one and how many groups are missing.
 
-    With the threshold at the k-th smallest of n exchangeable risks, the recall on new images follows
-    Beta(n - k + 1, k) (order statistics of the uniform distribution; the same bound as Clopper and Pearson 1934 with
-    k - 1 misses). The largest k with P(recall >= wanted) >= confidence is taken. k = 1 allows no miss and needs
-    ln(1 - confidence) / ln(recall) images: 59 for 95 %, 149 for 98 %, 299 for 99 % at 95 % confidence.
+    Images of one part (patient, field) are alike, so a hundred of them prove little more than one. Therefore one image
+    is drawn from each group, and the bound counts groups. With the threshold at the k-th smallest of n such risks, the
+    recall on an image of a new group follows Beta(n - k + 1, k) (order statistics of the uniform distribution; the
+    same bound as Clopper and Pearson 1934 with k - 1 misses). The largest k with P(recall >= wanted) >= confidence is
+    taken. k = 1 allows no miss and needs ln(1 - confidence) / ln(recall) groups: 59 for 95 %, 149 for 98 %, 299 for
+    99 % at 95 % confidence. With fewer groups than that, everything is flagged that is as risky as the least risky
+    positive, and what this certifies is stated.
 
     Args:
         positive_risks: Risks of the calibration images that should be flagged, shape ``(n,)``.
         ok_risks: Risks of the OK calibration images, shape ``(m,)``; for the forecast of overkill only.
         recall: Wanted recall, above 0 and below 1.
         confidence: Above 0 and below 1.
-        groups: Group of each positive, for the count of independent groups.
+        groups: Group of each positive; without, each image is a group of its own.
+        seed: For the draw of one image per group.
     """
     from scipy.stats import beta
 
-    risks = np.sort(np.asarray(positive_risks, np.float64))
-    n = len(risks)
+    risks = np.asarray(positive_risks, np.float64)
     needed = math.ceil(math.log(1 - confidence) / math.log(recall))
-    if n == 0:
+    if len(risks) == 0:
         return Certificate(0.0, recall, confidence, 0.0, 0, 0, 0, needed, 1.0 if len(ok_risks) else None)
+    drawn = np.sort(_one_per_group(risks, groups, seed))
+    n = len(drawn)
     k = np.arange(1, n + 1)
     allowed = k[beta.sf(recall, n - k + 1, k) >= confidence]
     chosen = int(allowed.max()) if len(allowed) else 1
-    threshold = float(risks[chosen - 1])
-    # Ties at the threshold are flagged too, so fewer may be missed than the order statistic allows.
-    missed = int((risks < threshold).sum())
+    threshold = float(drawn[chosen - 1]) if len(allowed) else float(risks.min())
     return Certificate(
         threshold=threshold,
         wanted_recall=recall,
         confidence=confidence,
         certified_recall=float(beta.ppf(1 - confidence, n - chosen + 1, chosen)),
-        positives=n,
-        groups=len(set(groups)) or n,
-        missed=missed,
+        positives=len(risks),
+        groups=n,
+        missed=int((risks < threshold).sum()),
         more_needed=0 if len(allowed) else needed - n,
         flagged_ok=float((np.asarray(ok_risks) >= threshold).mean()) if len(ok_risks) else None,
     )
+
+
+def _one_per_group(risks: NDArray[np.float64], groups: Sequence[str], seed: int) -> NDArray[np.float64]:
+    if len(groups) == 0:
+        return risks
+    order = np.random.default_rng(seed).permutation(len(risks))
+    _, first = np.unique(np.asarray(groups)[order], return_index=True)
+    return risks[order][first]

@@ -20,7 +20,7 @@ def text(store: Store, form: str) -> str:
     """
     if form not in FORMATS:
         raise ReviewError(f"export as {form!r}: allowed are {', '.join(FORMATS)}")
-    rows = store.rows()
+    rows = store.table()
     if form == "jsonl":
         return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
     stream = io.StringIO()

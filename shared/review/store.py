@@ -6,8 +6,6 @@ What it cannot show: somebody with write access who computes the whole chain ane
 write :meth:`Store.head` down elsewhere (the report and the export do) and give it to ``verify``.
 """
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -20,9 +18,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.decisions import Line
 from shared.errors import ReviewError
-from shared.records import Action, Box, Review, Verdict
-from shared.review import tables
-from shared.review.items import Item, canonical, items_of
+from shared.records import Action, Review
+from shared.review import rows, tables
+from shared.review.items import Item, items_of
 
 T = TypeVar("T")
 _TRIES = 20
@@ -101,7 +99,9 @@ class Store:
         judged: set[str] = set()
         for start in range(0, len(ids), _CHUNK):
             some = ids[start : start + _CHUNK]
-            old |= {r.id: _item(r) for r in c.execute(sa.select(tables.items).where(tables.items.c.id.in_(some)))}
+            old |= {
+                r.id: rows.item_of(r) for r in c.execute(sa.select(tables.items).where(tables.items.c.id.in_(some)))
+            }
             judged |= set(c.scalars(sa.select(tables.reviews.c.item).where(tables.reviews.c.item.in_(some))))
         clash = [i for i in judged if old[i].picture != by_id[i].picture]
         if clash:
@@ -112,9 +112,9 @@ class Store:
         new = [item for item in by_id.values() if item.id not in old]
         changed = [i for i in old if i not in judged and old[i].digest != by_id[i].digest]
         if new:
-            c.execute(tables.items.insert(), [_row(item) for item in new])
+            c.execute(tables.items.insert(), [rows.of_item(item) for item in new])
         for i in changed:
-            c.execute(tables.items.update().where(tables.items.c.id == i).values(_row(by_id[i])))
+            c.execute(tables.items.update().where(tables.items.c.id == i).values(rows.of_item(by_id[i])))
         return Added(len(new), len(changed), len(old) - len(changed))
 
     def record(self, review: Review) -> int:
@@ -142,7 +142,7 @@ class Store:
                 f"{review.item}: was judged by {standing.reviewer} at {standing.at} ({standing.action} "
                 f"{standing.label}); that verdict has to be taken back before another"
             )
-        return self._append(c, review, _item(row).digest)
+        return self._append(c, review, rows.item_of(row).digest)
 
     def undo(self, reviewer: str, seconds: float = 0.0) -> Review | None:
         """Take back the latest standing verdict of a reviewer by appending an UNDO row.
@@ -163,13 +163,13 @@ class Store:
         undo = Review(row.item, Action.UNDO, "", reviewer, now(), seconds, undoes=row.seq)
         _check(undo)
         self._append(c, undo, row.shown)
-        return _review(row)
+        return rows.review_of(row)
 
     def _append(self, c: sa.Connection, review: Review, shown: str) -> int:
         end = c.execute(sa.select(tables.head)).one()
         row = asdict(review) | {"seq": end.length + 1, "shown": shown, "action": review.action.value}
         row |= {"seconds": round(float(review.seconds), 3)}
-        row |= {"prev_hash": end.hash, "hash": _hash(end.hash, row)}
+        row |= {"prev_hash": end.hash, "hash": rows.chained(end.hash, row)}
         c.execute(tables.reviews.insert().values(row))
         moved = tables.head.update().where(tables.head.c.hash == end.hash)
         if c.execute(moved.values(length=end.length + 1, hash=row["hash"])).rowcount != 1:
@@ -178,7 +178,9 @@ class Store:
 
     def items(self) -> list[Item]:
         """All items, by id."""
-        return self._read(lambda c: [_item(r) for r in c.execute(sa.select(tables.items).order_by(tables.items.c.id))])
+        return self._read(
+            lambda c: [rows.item_of(r) for r in c.execute(sa.select(tables.items).order_by(tables.items.c.id))]
+        )
 
     def count_items(self) -> int:
         """How many items there are."""
@@ -190,27 +192,27 @@ class Store:
         Row ``n`` of the log is element ``n - 1 - after``.
         """
         wanted = sa.select(tables.reviews).where(tables.reviews.c.seq > after).order_by(tables.reviews.c.seq)
-        return self._read(lambda c: [_review(r) for r in c.execute(wanted)])
+        return self._read(lambda c: [rows.review_of(r) for r in c.execute(wanted)])
 
     def standing(self) -> dict[str, Review]:
         """The verdicts that hold, by item."""
         wanted = _standing().order_by(tables.reviews.c.seq)
-        return self._read(lambda c: {r.item: _review(r) for r in c.execute(wanted)})
+        return self._read(lambda c: {r.item: rows.review_of(r) for r in c.execute(wanted)})
 
     def head(self) -> Head:
         """The end of the log, to be written down elsewhere."""
         return self._read(_head)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, Any]]:
         """The log as plain rows with hashes, and what was judged beside each; what an export holds."""
         columns = [
             tables.items.c[n].label(f"item_{n}" if n == "label" else n)
             for n in ("frame", "image", "box", "label", "probability", "risk", "batch")
         ]
         joined = sa.select(tables.reviews, *columns).join(tables.items).order_by(tables.reviews.c.seq)
-        rows = self._read(lambda c: [dict(r._mapping) for r in c.execute(joined)])
-        undone = {r["undoes"] for r in rows}
-        return [r | {"standing": r["action"] != Action.UNDO and r["seq"] not in undone} for r in rows]
+        log = self._read(lambda c: [dict(r._mapping) for r in c.execute(joined)])
+        undone = {r["undoes"] for r in log}
+        return [r | {"standing": r["action"] != Action.UNDO and r["seq"] not in undone} for r in log]
 
     def verify(self, *, known: Head | None = None) -> None:
         """Check the whole chain.
@@ -225,7 +227,7 @@ class Store:
 
     def _verify(self, c: sa.Connection, known: Head | None) -> None:
         end, previous, count = _head(c), tables.GENESIS, 0
-        digests = {r.id: _item(r).digest for r in c.execute(sa.select(tables.items))}
+        digests = {r.id: rows.item_of(r).digest for r in c.execute(sa.select(tables.items))}
         for row in c.execute(sa.select(tables.reviews).order_by(tables.reviews.c.seq)):
             count += 1
             where = f"{self.where}: review log, row {count}"
@@ -233,7 +235,7 @@ class Store:
                 raise ReviewError(f"{where} is missing (the next one is {row.seq}); restore the store from a backup")
             if row.prev_hash != previous:
                 raise ReviewError(f"{where} does not follow row {count - 1}: rows were moved or put in; use a backup")
-            if row.hash != _hash(previous, row._mapping):
+            if row.hash != rows.chained(previous, row._mapping):
                 raise ReviewError(f"{where} ({row.item}, {row.reviewer}) was altered; restore the store from a backup")
             if row.shown != digests.get(row.item):
                 raise ReviewError(f"{where}: its item {row.item!r} was altered after the verdict; use a backup")
@@ -302,41 +304,6 @@ def _standing() -> sa.Select[Any]:
     return sa.select(tables.reviews).where(tables.reviews.c.action != Action.UNDO.value, ~taken_back)
 
 
-_SIGNED = ("seq", "item", "action", "label", "reviewer", "at", "seconds", "note", "undoes", "shown")
-
-
-def _hash(previous: str, row: Any) -> str:
-    return hashlib.sha256((previous + canonical({key: row[key] for key in _SIGNED})).encode()).hexdigest()
-
-
 def _head(c: sa.Connection) -> Head:
     row = c.execute(sa.select(tables.head)).one()
     return Head(row.length, row.hash)
-
-
-def _review(row: Any) -> Review:
-    return Review(
-        row.item, Action(row.action), row.label, row.reviewer, row.at, row.seconds, row.note, undoes=row.undoes
-    )
-
-
-def _row(item: Item) -> dict[str, Any]:
-    return {
-        **asdict(item),
-        "box": canonical(asdict(item.box)) if item.box else None,
-        "verdict": item.verdict.value,
-        "reasons": json.dumps(list(item.reasons)),
-        "payload": canonical(item.payload),
-    }
-
-
-def _item(row: Any) -> Item:
-    return Item(
-        **{
-            **row._mapping,
-            "box": Box(**json.loads(row.box)) if row.box else None,
-            "verdict": Verdict(row.verdict),
-            "reasons": tuple(json.loads(row.reasons)),
-            "payload": json.loads(row.payload),
-        }
-    )

@@ -93,7 +93,7 @@ def connect(url: str, *, wait_s: float = 10.0) -> sa.Engine:
             engine = _sqlite(address, wait_s)
         else:
             engine = sa.create_engine(address, pool_pre_ping=True)
-    except (ArgumentError, sa.exc.NoSuchModuleError) as error:
+    except (ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
         raise ReviewError(f"store {url!r}: {first_line(error)}; give a file or a database URL") from error
     except ImportError as error:
         raise ReviewError(f"store {url!r}: needs the driver {error.name}; install it with pip") from error

@@ -18,7 +18,7 @@ GAP_PX = 8
 
 @dataclass(frozen=True)
 class _Patch:
-    """Evidence of one tile inside its core, in the frame's pixels."""
+    """Evidence of one tile, in the frame's pixels."""
 
     box: Box
     cells: NDArray[np.bool_]
@@ -29,8 +29,8 @@ class _Patch:
 def merge(tiles: Sequence[Seen], *, ok_label: str | None, threshold: float, novelty_limit: float) -> list[Finding]:
     """Find the defects of one frame.
 
-    Every tile answers for its core only. The cells of the class map that speak for a defect are painted into a map of
-    the frame; what is connected there is one defect. Its label is the one with the largest summed probability over
+    The cells of the class map that speak for a defect are painted into a map of the frame; what is connected there is
+    one defect. Its label is the one with the largest summed probability over
     the tiles it touches.
 
     Args:
@@ -79,11 +79,9 @@ def _patch(seen: Seen, ok_label: str | None, threshold: float, novelty_limit: fl
         return None
     if cells is None:
         return _Patch(box, np.ones((1, 1), bool), seen, label)
-    # Cells of the whole tile, brought to pixels, cut to the core: what lies in the halo is the neighbour's to say.
-    pixels = cv2.resize(cells.astype(np.uint8), (sample.width, sample.height), interpolation=cv2.INTER_NEAREST)
-    inside = pixels[core.y0 : core.y1, core.x0 : core.x1] > 0
-    # Evidence in the halo alone is the neighbour's too, but the flag stands: the core is then shown as a whole.
-    return _Patch(box, inside if inside.any() else np.ones((1, 1), bool), seen, label)
+    # The halo counts too: a defect just beyond the core flags both tiles, and both must point at the same place.
+    window = Box(0, 0, sample.width, sample.height).shifted(*sample.origin)
+    return _Patch(window, cells, seen, label)
 
 
 def _paint(patches: Sequence[_Patch], step: int) -> tuple[NDArray[np.uint8], int, int]:

@@ -172,7 +172,7 @@ def crater(rng: Rng, look: Look) -> Stamp:
 def lap(rng: Rng, look: Look) -> Stamp:
     """Rounded step along a bent seam, with a dark gap at its foot where two flows did not join."""
     strength, length = contrast(rng), rng.uniform(90, 330)
-    line = walk(rng, length, angle=any_angle(rng), bend=rng.normal(0, 0.9), jag=0.18, step_px=length / 18)
+    line = walk(rng, length, angle=any_angle(rng), bend=rng.normal(0, 0.7), jag=0.11, step_px=length / 18)
     reach = rng.uniform(12, 24)
     (line,), side = frame_lines([line], 2.2 * reach)
     distance, place = beside(line, side)

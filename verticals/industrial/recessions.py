@@ -107,7 +107,7 @@ def dent(rng: Rng, look: Look) -> Stamp:
     field = spot(rng, radius, aspect=rng.uniform(1, 1.7), angle=any_angle(rng), rough=0.06)
     depth = contrast(rng) * radius * rng.uniform(0.2, 0.32)
     wide = np.pad(field, int(0.5 * radius), mode="reflect", reflect_type="odd")
-    bowl = -depth * ramp(wide, 0.0, 1.1) + 0.06 * depth * bell(wide, 0.12)
+    bowl = -depth * ramp(wide, 0.0, 1.0) + 0.06 * depth * bell(wide, 0.12)
     return stamp(wide > 0.02, height=bowl)
 
 

@@ -1,6 +1,7 @@
 """A seed in, a folder of drawn line-camera strips with sidecars, masks and defect lists out; labelled synthetic."""
 
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ MM_PER_PX = 0.05
 LINE_RATE_HZ = 20_000.0
 """20 kHz at 0.05 mm per line is a part moving at 1 m/s."""
 _FORMATS = (("Mono8", ".raw"), ("Mono12", ".raw"), ("Mono16", ".tif"))
+_FLAWLESS = 5
+"""Every so many parts one is without a defect: without good parts nobody can see what is flagged for nothing."""
 _REDRAWN = 8
 _GAP_PX = 14
 """Least distance between the patches of two defects."""
@@ -28,7 +31,7 @@ Mask = NDArray[np.uint8]
 
 
 def synth(out: Path, *, seed: int = 0, small: bool = False, parts: int | None = None) -> Path:
-    """Draw parts with defects of all 23 types, one strip each.
+    """Draw parts with defects of all 23 types, one strip each; every fifth part is without a defect.
 
     Beside each data file ``<stem>.raw`` or ``<stem>.tif`` lie ``<stem>.toml`` (the sidecar, written last),
     ``<stem>.mask.png`` (0 or the place of the type in ``labels.toml``, from 1) and ``<stem>.defects.csv``. The same
@@ -37,20 +40,22 @@ def synth(out: Path, *, seed: int = 0, small: bool = False, parts: int | None = 
     Args:
         out: Folder; made where it does not exist, files of the same names are replaced.
         seed: Seed of everything random.
-        small: Four strips of 512 x 1024 pixels instead of twelve of 1024 x 4096.
-        parts: Number of strips, instead of four or twelve.
+        small: Ten strips of 512 x 1024 pixels instead of sixty of 1024 x 1024.
+        parts: Number of strips, instead of ten or sixty.
 
     Returns:
         ``out``.
     """
-    width, lines, per_part = (512, 1024, 12) if small else (1024, 4096, 84)
-    count = parts if parts is not None else (4 if small else 12)
-    deck = _deck(np.random.default_rng([seed, 0]), count * per_part)
+    width, lines, per_part = (512, 1024, 12) if small else (1024, 1024, 21)
+    count = parts if parts is not None else (10 if small else 60)
+    deck = iter(_deck(np.random.default_rng([seed, 0]), count * per_part))
     for part in tqdm(range(count), desc="drawing parts", unit="part", disable=None, leave=False):
         rng = np.random.default_rng([seed, 1 + part])
         look = random_look(rng, FINISHES[part % len(FINISHES)])
         surface = plain(rng, (lines, width), look)
-        mask, table = scatter(rng, surface, look, deck[part * per_part : (part + 1) * per_part])
+        mask, table = scatter(
+            rng, surface, look, [] if part % _FLAWLESS == _FLAWLESS - 1 else list(islice(deck, per_part))
+        )
         pixel_format, suffix = _FORMATS[part % len(_FORMATS)]
         if suffix == ".tif" and find_spec("tifffile") is None:
             suffix = ".raw"

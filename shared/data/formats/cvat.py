@@ -1,112 +1,118 @@
-"""CVAT for images 1.1: one XML file with boxes, and tags for whole images. Coordinates are pixels from 0, half-open.
+"""CVAT for images 1.1, one XML file for all: annotations in, annotated images out, and back.
 
-Polygons, polylines and points become the box around them; masks are left out with a reason.
+Coordinates are those of CVAT: continuous pixels from the image's outer edge, as ours are. Of shapes that are no boxes
+the box around them is taken: polygon, polyline, points, ellipse, mask and a turned box. Attributes, groups and z-order
+are passed over.
 """
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
-from xml.etree.ElementTree import Element, ElementTree, ParseError, SubElement, indent
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
+from xml.etree import ElementTree
 
 from shared import atomic
-from shared.data.formats.annotated import Annotated, LabelledBox, checked, inside
+from shared.data.formats.annotated import Annotated, LabelledBox, around, box, inside, once, place, size, writable, xml
 from shared.errors import DataError, Problem
 
-SLACK = 1.0
-_OUTLINES = ("polygon", "polyline", "points")
-
-
-def is_format(path: Path) -> bool:
-    """A CVAT file, or a folder with ``annotations.xml``."""
-    return (file := _file(path)) is not None and _root(file) is not None
-
-
-def _file(path: Path) -> Path | None:
-    file = path / "annotations.xml" if path.is_dir() else path
-    return file if file.is_file() and file.suffix.lower() == ".xml" else None
-
-
-def _root(file: Path) -> Element | None:
-    try:
-        root: Element | None = parse(file).getroot()
-    except (ParseError, DefusedXmlException, OSError):
-        return None
-    return root if root is not None and root.tag == "annotations" else None
+FILE = "annotations.xml"
+_NO_SHAPES = {"tag", "attribute"}
 
 
 def read(path: Path) -> tuple[tuple[Annotated, ...], tuple[Problem, ...]]:
-    """Read a file, or a folder with ``annotations.xml``.
+    """Read ``annotations.xml``, given itself or its folder; images lie beside it or in ``images``.
+
+    An image with a shape that cannot be read is left out: without it, the image would pass for one with less on it.
 
     Raises:
-        DataError: It is not CVAT for images.
+        DataError: Not CVAT for images.
     """
-    file = _file(path)
-    root = _root(file) if file else None
-    if file is None or root is None:
-        raise DataError(f"{path}: is not CVAT for images 1.1 (root <annotations>); export it again in that format")
-    folder = path if path.is_dir() else path.parent
-    items: list[Annotated] = []
-    problems: list[Problem] = []
-    for image in root.iter("image"):
-        where = f"{file}: image {image.get('id')} ({image.get('name')})"
+    file = path / FILE if path.is_dir() else path
+    root = file.parent
+    tree = xml(file)
+    if tree.tag != "annotations":
+        raise DataError(f"{file}: begins with <{tree.tag}>, CVAT begins with <annotations>; export it again")
+    if tree.find("track") is not None:
+        raise DataError(f"{file}: holds tracks of a video; export it from CVAT as 'CVAT for images 1.1'")
+    found, problems = [], []
+    for number, element in enumerate(tree.iter("image")):
+        name, subset = element.get("name", ""), element.get("subset", "")
+        where = f"{file}: {name or f'image {number}'}"
         try:
-            name = inside(image.get("name") or "")
-            width, height = int(image.get("width") or 0), int(image.get("height") or 0)
-            boxes = _boxes(image, width, height, where, problems)
-            tags = tuple(_label(tag) for tag in image.iter("tag"))
-            items.append(Annotated(_locate(name, folder), width, height, boxes, tags))
-        except (DataError, ValueError) as error:
-            problems.append(Problem(where, f"is left out: {error}"))
-    return tuple(items), tuple(problems)
+            lies = place(root, name, ("", "images", inside(f"images/{subset}")))
+            found.append((where, _image(element, lies, root)))
+        except DataError as error:
+            problems.append(Problem(where, str(error)))
+    items, more = once(found)
+    return items, (*problems, *more)
 
 
-def _boxes(image: Element, width: int, height: int, where: str, problems: list[Problem]) -> tuple[LabelledBox, ...]:
-    boxes = []
-    for shape in image:
-        try:
-            if shape.tag == "box":
-                x0, y0, x1, y1 = (float(shape.get(key) or "nan") for key in ("xtl", "ytl", "xbr", "ybr"))
-            elif shape.tag in _OUTLINES:
-                points = [tuple(map(float, p.split(","))) for p in (shape.get("points") or "").split(";") if p]
-                xs, ys = [p[0] for p in points], [p[1] for p in points]
-                x0, y0, x1, y1 = min(xs), min(ys), max(xs), max(ys)
-            elif shape.tag == "tag":
-                continue
-            else:
-                raise DataError(f"<{shape.tag}> is not read; allowed are box, {', '.join(_OUTLINES)} and tag")
-            boxes.append(checked(LabelledBox(_label(shape), x0, y0, x1, y1), width, height, SLACK))
-        except (DataError, ValueError, IndexError) as error:
-            problems.append(Problem(where, f"a shape is left out: {error}"))
-    return tuple(boxes)
+def write(items: Iterable[Annotated], out: Path) -> None:
+    """Write ``annotations.xml`` into the folder ``out``, or the file ``out`` if it ends in .xml.
+
+    Raises:
+        DataError: A path or label that XML cannot hold.
+    """
+    tree = ElementTree.Element("annotations")
+    ElementTree.SubElement(tree, "version").text = "1.1"
+    for number, item in enumerate(writable(items, tags=True, name="CVAT")):
+        frame = {"id": number, "name": item.path, "width": item.width, "height": item.height}
+        element = ElementTree.SubElement(tree, "image", {key: str(value) for key, value in frame.items()})
+        for b in item.boxes:
+            corners = {"xtl": repr(b.x0), "ytl": repr(b.y0), "xbr": repr(b.x1), "ybr": repr(b.y1)}
+            given = {"label": b.label, "source": "manual", "occluded": "0", **corners, "z_order": "0"}
+            ElementTree.SubElement(element, "box", given)
+        for label in item.tags:
+            ElementTree.SubElement(element, "tag", {"label": label, "source": "manual"})
+    ElementTree.indent(tree)
+    text = '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(tree, encoding="unicode") + "\n"
+    atomic.write(out if out.suffix == ".xml" else out / FILE, text)
 
 
-def _label(element: Element) -> str:
-    label = element.get("label")
-    if not label:
-        raise DataError(f"<{element.tag}> has no label")
-    return label
+def _image(element: ElementTree.Element, path: str, root: Path) -> Annotated:
+    width, height = size(root, path, element.get("width"), element.get("height"))
+    boxes = tuple(_box(shape, width, height) for shape in element if shape.tag not in _NO_SHAPES)
+    tags = tuple((tag.get("label") or "").strip() for tag in element.iter("tag"))
+    if not all(tags):
+        raise DataError("has a tag without a label; name it")
+    return Annotated(path, width, height, boxes, tags)
 
 
-def _locate(name: str, folder: Path) -> str:
-    return name if (folder / name).is_file() or not (folder / "images" / name).is_file() else f"images/{name}"
+def _box(shape: ElementTree.Element, width: int, height: int) -> LabelledBox:
+    label = shape.get("label")
+    try:
+        corners = _corners(shape)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"has a {shape.tag} {label!r} with unreadable coordinates {dict(shape.attrib)}") from error
+    return box(label, corners, width, height)
 
 
-def write(items: tuple[Annotated, ...], out: Path) -> None:
-    """Write the file ``out``."""
-    root = Element("annotations")
-    SubElement(root, "version").text = "1.1"
-    for number, item in enumerate(items):
-        size = {"width": str(item.width), "height": str(item.height)}
-        image = SubElement(root, "image", {"id": str(number), "name": item.path, **size})
-        for box in item.boxes:
-            corners = {"xtl": box.x0, "ytl": box.y0, "xbr": box.x1, "ybr": box.y1}
-            numbers = {key: repr(float(value)) for key, value in corners.items()}
-            SubElement(
-                image, "box", {"label": box.label, "source": "manual", "occluded": "0", **numbers, "z_order": "0"}
-            )
-        for tag in item.tags:
-            SubElement(image, "tag", {"label": tag, "source": "manual"})
-    indent(root)
-    with atomic.file(out) as temporary:
-        ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
+def _corners(shape: ElementTree.Element) -> tuple[float, float, float, float]:
+    def numbers(*names: str) -> tuple[float, ...]:
+        return tuple(float(shape.get(name, "")) for name in names)
+
+    match shape.tag:
+        case "box":
+            x0, y0, x1, y1 = numbers("xtl", "ytl", "xbr", "ybr")
+            turn = float(shape.get("rotation", "0"))
+            return _turned(x0, y0, x1, y1, turn) if turn else (x0, y0, x1, y1)
+        case "polygon" | "polyline" | "points":
+            pairs = [point.split(",") for point in shape.get("points", "").split(";")]
+            return around((float(x), float(y)) for x, y in pairs)
+        case "ellipse":
+            cx, cy, rx, ry = numbers("cx", "cy", "rx", "ry")
+            turn = math.radians(float(shape.get("rotation", "0")))
+            dx = math.hypot(rx * math.cos(turn), ry * math.sin(turn))
+            dy = math.hypot(rx * math.sin(turn), ry * math.cos(turn))
+            return cx - dx, cy - dy, cx + dx, cy + dy
+        case "mask":
+            left, top, width, height = numbers("left", "top", "width", "height")
+            return left, top, left + width, top + height
+    raise DataError(f"has a <{shape.tag}>; allowed are box, polygon, polyline, points, ellipse, mask and tag")
+
+
+def _turned(x0: float, y0: float, x1: float, y1: float, degrees: float) -> tuple[float, float, float, float]:
+    """The box around one that CVAT has turned about its centre."""
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    cx, cy, w, h = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
+    dx, dy = (w * cos + h * sin) / 2, (w * sin + h * cos) / 2
+    return cx - dx, cy - dy, cx + dx, cy + dy

@@ -1,115 +1,150 @@
-"""Pascal VOC XML, one file per image, as LabelImg writes it.
+"""Pascal VOC XML, one file per image, as LabelImg writes it: a folder or file in, annotated images out, and back.
 
-Coordinates: the VOC development kit counts pixels from 1 and includes the last one, so a box around the whole of a
-10 x 5 image is 1, 1, 10, 5. LabelImg writes the same for it: it clips 0 to 1 and takes the right edge as the last
-pixel. Read: x0 = xmin - 1, x1 = xmax.
+Two conventions wear the same tags. LabelImg (``libs/pascal_voc_io.py``, ``libs/labelFile.py``) cuts the corners of the
+drawn rectangle down to whole numbers and reads them back unchanged: width is ``xmax - xmin``, the first column is 0,
+but a 0 is written as 1, because an old trainer could not bear it. The PASCAL development kit counts pixels from 1 and
+includes the last one, so that its box in our coordinates is ``xmin - 1 .. xmax``. The files do not say which of the two
+they follow. LabelImg's is the default; the difference is one pixel at the left and the upper edge.
 """
 
-from pathlib import Path
-from xml.etree.ElementTree import Element, ElementTree, ParseError, SubElement, indent
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
+from collections.abc import Iterable
+from math import ceil, floor
+from pathlib import Path, PurePosixPath
+from typing import Literal
+from xml.etree import ElementTree
 
 from shared import atomic
-from shared.data import images
-from shared.data.formats.annotated import Annotated, LabelledBox, checked, inside
+from shared.data.formats.annotated import Annotated, LabelledBox, box, inside, once, place, size, writable, xml
+from shared.data.images import SUFFIXES
 from shared.errors import DataError, Problem
 
-Read = tuple[tuple[Annotated, ...], tuple[Problem, ...]]
+Convention = Literal["labelimg", "pascal"]
+_XML_FOLDERS = {"annotations", "labels", "xml", "xmls"}
 
 
-def is_format(path: Path) -> bool:
-    """A VOC file, or a folder with one, beside the images or in ``Annotations``."""
-    return any(_is_voc(file) for file in _files(path)[:1])
+def read(path: Path, *, convention: Convention = "labelimg") -> tuple[tuple[Annotated, ...], tuple[Problem, ...]]:
+    """Read one XML file, or all below a folder, beside the images or in ``Annotations`` beside ``JPEGImages``.
 
+    ``folder`` and ``path`` in the file, which name places on the annotator's machine, are passed over. The image
+    is the one named like the XML file, as in LabelImg, or else the one that ``filename`` names. An image with a box
+    that cannot be read is left out: without that box it would pass for one with nothing on it. A box whose edges are
+    equal, as the corners cut down of a thin one are, is a pixel wide.
 
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".xml" else []
-    return sorted([*path.glob("*.xml"), *path.glob("Annotations/*.xml")])
+    Args:
+        path: File or folder.
+        convention: How coordinates are to be understood; see the module.
 
-
-def _is_voc(file: Path) -> bool:
-    try:
-        root = parse(file).getroot()
-    except (ParseError, DefusedXmlException, OSError):
-        return False
-    return root is not None and root.tag == "annotation"
-
-
-def read(path: Path) -> Read:
-    """Read one file, or every file of a folder.
-
-    Returns:
-        Images with their boxes, paths relative to the folder, and what was left out with its reason.
+    Raises:
+        DataError: There is no VOC file.
     """
-    folder = path if path.is_dir() else path.parent
-    items, problems = [], []
-    for file in _files(path):
+    root = home(path)
+    files = sorted(path.rglob("*.xml")) if path.is_dir() else [path]
+    found, problems = [], []
+    for file in files:
         try:
-            items.append(_read_file(file, folder))
-        except (DataError, ParseError, DefusedXmlException, OSError, ValueError) as error:
-            problems.append(Problem(str(file), f"is not usable VOC XML ({error}); correct or remove it"))
-    return tuple(items), tuple(problems)
+            found.append((str(file), _read_one(file, root, convention)))
+        except DataError as error:
+            problems.append(Problem(str(file), str(error).removeprefix(f"{file}: ")))
+    if not files or (len(files) == 1 and path.is_file() and problems):
+        reason = problems[0].what if problems else "holds no .xml file; give the folder with the annotations"
+        raise DataError(f"{path}: {reason}")
+    items, more = once(found)
+    return items, (*problems, *more)
 
 
-def _read_file(file: Path, folder: Path) -> Annotated:
-    root = parse(file).getroot()
-    if root is None or root.tag != "annotation":
-        raise DataError("its root is not <annotation>")
-    name = inside(_text(root, "filename"))
-    path = _locate(file, folder, name)
-    size = root.find("size")
-    width, height = int(_text(size, "width")), int(_text(size, "height"))
-    if width <= 0 or height <= 0:  # some tools leave the size at zero
-        width, height = images.size(folder / path)
-    boxes = []
-    for item in root.iter("object"):
-        label, corner = _text(item, "name"), item.find("bndbox")
-        x0, y0, x1, y1 = (float(_text(corner, key)) for key in ("xmin", "ymin", "xmax", "ymax"))
-        boxes.append(checked(LabelledBox(label, x0 - 1, y0 - 1, x1, y1), width, height, slack=1.0))
-    return Annotated(path, width, height, tuple(boxes))
+def home(path: Path) -> Path:
+    """The folder that image paths start from: above ``Annotations``, or the folder itself."""
+    folder = path if path.is_dir() else path.parent
+    return folder.parent if folder.name.lower() in _XML_FOLDERS else folder
 
 
-def _locate(file: Path, folder: Path, name: str) -> str:
-    """The image beside the XML file, in the folder, or in the kit's ``JPEGImages``."""
-    places = [file.parent / name, folder / name, folder / "JPEGImages" / name, folder.parent / "JPEGImages" / name]
-    found = next((place for place in places if place.is_file()), folder / name)
-    return found.relative_to(folder).as_posix() if found.is_relative_to(folder) else name
+def write(items: Iterable[Annotated], out: Path, *, convention: Convention = "labelimg") -> None:
+    """Write one XML file per image into the folder ``out``, under the image's path with the ending ``.xml``.
+
+    Coordinates are whole numbers in this format; a box is made larger to the next ones, never smaller. With LabelImg's
+    convention a 0 is written as 0: LabelImg reads it, and moving the edge would change the box.
+
+    Raises:
+        DataError: Labels of whole images, which VOC does not have, or two images that differ in their ending only.
+    """
+    seen: dict[Path, str] = {}
+    for item in writable(items, tags=False, name="VOC"):
+        target = out / PurePosixPath(item.path).with_suffix(".xml")
+        if target in seen:
+            raise DataError(f"{item.path}: would be written to the same file as {seen[target]}; rename one of them")
+        seen[target] = item.path
+        tree = _tree(item, convention)
+        ElementTree.indent(tree, "\t")
+        atomic.write(target, ElementTree.tostring(tree, encoding="unicode") + "\n")
 
 
-def _text(parent: Element | None, key: str) -> str:
-    found = parent.findtext(key) if parent is not None else None
-    if found is None or not found.strip():
-        raise DataError(f"<{key}> is missing")
-    return found.strip()
+def _read_one(file: Path, root: Path, convention: Convention) -> Annotated:
+    tree = xml(file)
+    if tree.tag != "annotation":
+        raise DataError(f"{file}: begins with <{tree.tag}>, VOC begins with <annotation>; move it elsewhere")
+    path = _image(file, root, tree.findtext("filename") or "")
+    width, height = size(root, path, tree.findtext("size/width"), tree.findtext("size/height"))
+    return Annotated(path, width, height, tuple(_box(o, width, height, convention) for o in tree.iter("object")))
 
 
-def write(items: tuple[Annotated, ...], out: Path) -> None:
-    """Write one XML file per image into the folder ``out``; corners are rounded to whole pixels, as VOC has them."""
-    for item in items:
-        root = Element("annotation")
-        name = Path(item.path)
-        SubElement(root, "folder").text = name.parent.as_posix()
-        SubElement(root, "filename").text = name.name
-        SubElement(root, "path").text = item.path
-        size = SubElement(root, "size")
-        for key, value in (("width", item.width), ("height", item.height), ("depth", 3)):
-            SubElement(size, key).text = str(value)
-        SubElement(root, "segmented").text = "0"
-        for box in item.boxes:
-            _write_box(root, box)
-        indent(root)
-        with atomic.file((out / name).with_suffix(".xml")) as temporary:
-            ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
+def _box(element: ElementTree.Element, width: int, height: int, convention: Convention) -> LabelledBox:
+    label = element.findtext("name")
+    texts = [element.findtext(f"bndbox/{name}") for name in ("xmin", "ymin", "xmax", "ymax")]
+    try:
+        x0, y0, x1, y1 = (float(text or "") for text in texts)
+    except ValueError as error:
+        raise DataError(f"has a box {label!r} with the corners {texts}; allowed are numbers") from error
+    if convention == "pascal":
+        x0, y0 = x0 - 1, y0 - 1
+    else:
+        x1, y1 = x1 + (x1 == x0), y1 + (y1 == y0)
+    return box(label, (x0, y0, x1, y1), width, height)
 
 
-def _write_box(root: Element, box: LabelledBox) -> None:
-    item = SubElement(root, "object")
-    for key, value in (("name", box.label), ("pose", "Unspecified"), ("truncated", "0"), ("difficult", "0")):
-        SubElement(item, key).text = value
-    corner = SubElement(item, "bndbox")
-    x0, y0 = round(box.x0) + 1, round(box.y0) + 1
-    for key, number in (("xmin", x0), ("ymin", y0), ("xmax", max(round(box.x1), x0)), ("ymax", max(round(box.y1), y0))):
-        SubElement(corner, key).text = str(number)
+def _image(file: Path, root: Path, filename: str) -> str:
+    """The image's path in ``root``; the one that was probably meant where the file does not exist."""
+    parts = file.parent.relative_to(root).parts
+    mirrored = [p for p in parts if p.lower() not in _XML_FOLDERS]
+    apart = file.parent.name.lower() in _XML_FOLDERS or len(mirrored) < len(parts)
+    tops = ("JPEGImages", "images") if apart else ("",)
+    folders = ["/".join(parts), *("/".join((top, *mirrored)).strip("/") for top in (*tops, "", "JPEGImages", "images"))]
+    name = inside(filename) if filename.strip() else file.stem
+    alike = (file.stem + suffix for end in sorted(SUFFIXES) for suffix in (end, end.upper()))
+    for candidate in sorted((name, *alike), key=lambda c: PurePosixPath(c).stem != file.stem):
+        found = place(root, candidate, folders)
+        if (root / found).is_file():
+            return found
+    return str(PurePosixPath(*mirrored, name))
+
+
+def _tree(item: Annotated, convention: Convention) -> ElementTree.Element:
+    """In the order of LabelImg's writer."""
+    tree = ElementTree.Element("annotation")
+    path = PurePosixPath(item.path)
+    _add(tree, "folder", path.parent.name)
+    _add(tree, "filename", path.name)
+    _add(ElementTree.SubElement(tree, "source"), "database", "Unknown")
+    sizes = ElementTree.SubElement(tree, "size")
+    for name, value in (("width", item.width), ("height", item.height), ("depth", 3)):
+        _add(sizes, name, str(value))
+    _add(tree, "segmented", "0")
+    first = 1 if convention == "pascal" else 0
+    for b in item.boxes:
+        element = ElementTree.SubElement(tree, "object")
+        cut = b.x0 <= 0 or b.y0 <= 0 or b.x1 >= item.width or b.y1 >= item.height
+        for name, text in (
+            ("name", b.label),
+            ("pose", "Unspecified"),
+            ("truncated", str(int(cut))),
+            ("difficult", "0"),
+        ):
+            _add(element, name, text)
+        corners = ElementTree.SubElement(element, "bndbox")
+        whole = (floor(b.x0) + first, floor(b.y0) + first, ceil(b.x1), ceil(b.y1))
+        for name, number in zip(("xmin", "ymin", "xmax", "ymax"), whole, strict=True):
+            _add(corners, name, str(number))
+    return tree
+
+
+def _add(parent: ElementTree.Element, name: str, text: str) -> None:
+    ElementTree.SubElement(parent, name).text = text

@@ -1,122 +1,201 @@
-"""YOLO text: one file per image with ``class cx cy w h``, normalised to 0..1, and a file with the class names.
+"""YOLO text files, one per image, with a list of class names: a folder in, annotated images out, and back.
 
-The names stand in ``classes.txt`` (LabelImg) or ``obj.names`` (Darknet), one a line, or under ``names:`` in
-``data.yaml``. Text files lie beside the images or in ``labels`` beside ``images``.
+A line is ``class cx cy w h``, all but the class relative to the image's size. A line with three points or more,
+``class x y x y x y ...``, is a polygon or a turned box; the box around it is taken.
 """
 
 import re
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 from shared import atomic
 from shared.data import images
-from shared.data.formats.annotated import Annotated, LabelledBox, checked, image_beside
+from shared.data.formats.annotated import Annotated, LabelledBox, around, box, writable
 from shared.errors import DataError, Problem
 
-NAMES = ("classes.txt", "obj.names", "data.yaml", "data.yml")
-SLACK = 1.0
-"""Six decimals of a large image are worth about a pixel; that much overshoot is clipped."""
-
-
-def is_format(path: Path) -> bool:
-    """A folder with a file of class names."""
-    return _names_file(path) is not None
-
-
-def _names_file(path: Path) -> Path | None:
-    if path.is_file():
-        return path if path.name in NAMES else None
-    places = [folder / name for folder in (path, path / "labels") for name in NAMES]
-    return next((p for p in places if p.is_file()), None)
+CLASSES = "classes.txt"
+_CLASS_FILES = (
+    CLASSES,
+    "labels/classes.txt",
+    "obj.names",
+    "classes.names",
+    "train/classes.txt",
+    "train/labels/classes.txt",
+)
+_TOLERANCE = 0.01
+"""How far outside of 0 to 1 a value may lie, as a share of the image; tools round, and draw across the border."""
+_QUOTED = r"'[^']*'\s*|\"[^\"]*\"\s*"
+_DIGITS = 8
+"""Places after the point that are written: 0.001 pixel in an image of 100,000."""
 
 
 def read(path: Path) -> tuple[tuple[Annotated, ...], tuple[Problem, ...]]:
-    """Read a folder; an image without a text file counts as one without boxes.
+    """Read a folder of images with their text files, beside them or in ``labels`` where they are in ``images``.
+
+    An image without a text file is left out and listed: an empty file says that nothing is there, a missing one that
+    nobody looked. One with a line that cannot be read is left out as well.
+
+    Args:
+        path: The folder, or the file with the class names in it.
 
     Raises:
-        DataError: The class names are missing or unreadable.
+        DataError: No class names, or no images.
     """
-    names_file = _names_file(path)
-    if names_file is None:
-        raise DataError(f"{path}: class names are missing; put them into classes.txt, one a line")
-    folder = path if path.is_dir() else path.parent
-    names = _read_names(names_file)
-    items, problems = [], []
-    for picture in sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.SUFFIXES):
+    root = path if path.is_dir() else path.parent
+    names = _names(path)
+    items, problems, used = [], [], set[Path]()
+    for image in sorted(f for f in root.rglob("*") if f.suffix.lower() in images.SUFFIXES and f.is_file()):
+        relative = image.relative_to(root).as_posix()
+        labels = next((root / p for p in label_paths(relative) if (root / p).is_file()), None)
+        if labels is None:
+            what = "has no text file; if nothing is on it, put an empty one there"
+            problems.append(Problem(relative, what))
+            continue
+        used.add(labels)
         try:
-            width, height = images.size(picture)
-            boxes = _read_boxes(_text_file(picture, folder), names, width, height)
-            items.append(Annotated(picture.relative_to(folder).as_posix(), width, height, boxes))
+            width, height = images.size(image)
+            items.append(Annotated(relative, width, height, tuple(_boxes(labels, names, width, height))))
         except DataError as error:
-            problems.append(Problem(str(picture), f"is left out: {error}"))
-    pictures = {Path(item.path).stem for item in items}
-    for text in sorted([*folder.glob("*.txt"), *folder.glob("labels/**/*.txt")]):
-        if (
-            text.name not in NAMES
-            and text.stem not in pictures
-            and image_beside(text.parent, text.stem, images.SUFFIXES) is None
-        ):
-            problems.append(Problem(str(text), "has no image; add the image or remove the file"))
+            problems.append(Problem(relative, str(error)))
+    for labels in sorted(set(_label_files(root)) - used):
+        problems.append(Problem(str(labels.relative_to(root)), "belongs to no image; add the image"))
+    if not items and not problems:
+        raise DataError(f"{root}: holds no images; YOLO files say nothing without them")
     return tuple(items), tuple(problems)
 
 
-def _read_names(file: Path) -> list[str]:
-    text = file.read_text(encoding="utf-8")
-    if file.suffix not in (".yaml", ".yml"):
-        names = [line.strip() for line in text.splitlines() if line.strip()]
-    else:
-        inline = re.search(r"^names:\s*\[(.*?)\]", text, re.MULTILINE | re.DOTALL)
-        block = re.search(r"^names:\s*\n((?:\s+.*\n?)+)", text, re.MULTILINE)
-        if inline:
-            names = [n.strip().strip("'\"") for n in inline[1].split(",") if n.strip()]
-        else:
-            lines = block[1].splitlines() if block else []
-            names = [re.sub(r"^\s*(?:-|\d+:)\s*", "", line).strip().strip("'\"") for line in lines if line.strip()]
-    if not names:
-        raise DataError(f"{file}: holds no class names; write them one a line into classes.txt")
-    return names
+def write(items: Iterable[Annotated], out: Path) -> None:
+    """Write ``classes.txt`` and a text file per image into the folder ``out``; the images belong there, too.
+
+    Coordinates have eight places, so a box moves by less than a millionth of the image's size.
+
+    Raises:
+        DataError: Labels of whole images, which YOLO does not have, or two images that differ in their ending only.
+    """
+    items = writable(items, tags=False, name="YOLO")
+    names = sorted({b.label for item in items for b in item.boxes})
+    texts: dict[str, str] = {}
+    for item in items:
+        target = label_paths(item.path)[0]
+        if target in texts or PurePosixPath(target).name == CLASSES:
+            raise DataError(f"{item.path}: its text file {target} is taken; rename the image")
+        texts[target] = "".join(f"{names.index(b.label)} {_relative(b, item)}\n" for b in item.boxes)
+    for target, text in texts.items():
+        atomic.write(out / target, text)
+    atomic.write(out / CLASSES, "".join(f"{name}\n" for name in names))
 
 
-def _text_file(picture: Path, folder: Path) -> Path:
-    beside = picture.with_suffix(".txt")
-    if beside.is_file():
-        return beside
-    parts = list(picture.relative_to(folder).with_suffix(".txt").parts)
-    if "images" in parts:
-        parts[parts.index("images")] = "labels"
-    return folder.joinpath(*parts)
+def has_classes(folder: Path) -> bool:
+    """Whether the folder has a list of class names."""
+    return _class_file(folder) is not None
 
 
-def _read_boxes(text: Path, names: list[str], width: int, height: int) -> tuple[LabelledBox, ...]:
-    if not text.is_file():
-        return ()
-    boxes = []
-    for number, line in enumerate(text.read_text(encoding="utf-8").splitlines(), start=1):
+def label_paths(image: str) -> tuple[str, ...]:
+    """Where the text file of an image can be, best first: the last ``images`` replaced by ``labels``, or beside it."""
+    path = PurePosixPath(image)
+    beside = path.with_suffix(".txt")
+    folders = list(path.parent.parts)
+    for name in ("images", "JPEGImages"):
+        if name in folders:
+            last = len(folders) - 1 - folders[::-1].index(name)
+            return str(PurePosixPath(*folders[:last], "labels", *folders[last + 1 :], beside.name)), str(beside)
+    return str(beside), str(PurePosixPath("labels", beside))
+
+
+def _label_files(root: Path) -> Iterator[Path]:
+    """Text files that look like labels: other lists and notes may lie in the folder as well."""
+    for file in root.rglob("*.txt"):
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            if re.match(r"\d+( [-+.\deE]+){4,}$", stream.readline().strip()):
+                yield file
+
+
+def _boxes(file: Path, names: list[str], width: int, height: int) -> Iterator[LabelledBox]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file.name}: cannot be read ({error}); expected is text in UTF-8") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            kind, *numbers = line.split()
-            cx, cy, w, h = map(float, numbers)
-            label = names[int(kind)] if int(kind) >= 0 else ""
-        except (ValueError, IndexError) as error:
-            raise DataError(
-                f"{text} line {number}: is {line.strip()!r}, expected 'class cx cy w h', "
-                f"class 0 to {len(names) - 1}"
-            ) from error
-        box = LabelledBox(
-            label, (cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height
+            yield _box(line.split(), names, width, height)
+        except DataError as error:
+            raise DataError(f"{file.name} line {number}: {error}") from error
+
+
+def _box(fields: list[str], names: list[str], width: int, height: int) -> LabelledBox:
+    try:
+        index, values = int(fields[0]), [float(field) for field in fields[1:]]
+    except ValueError as error:
+        raise DataError(f"is {' '.join(fields)!r}; allowed is 'class cx cy w h', all numbers") from error
+    if not 0 <= index < len(names) or not names[index]:
+        raise DataError(f"names class {index}, known are 0 to {len(names) - 1}; complete the list of classes")
+    if any(not -_TOLERANCE <= value <= 1 + _TOLERANCE for value in values):
+        raise DataError(f"has the values {values}; allowed are 0 to 1, as shares of the image's width and height")
+    if len(values) == 4:
+        cx, cy, w, h = values
+        corners = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
+    elif len(values) >= 6 and len(values) % 2 == 0:
+        points = zip(values[::2], values[1::2], strict=True)
+        return box(names[index], around((x * width, y * height) for x, y in points), width, height)
+    else:
+        raise DataError(
+            f"has {len(values)} values behind the class; allowed are 4, or the x and y of three points or more"
         )
-        boxes.append(checked(box, width, height, SLACK))
-    return tuple(boxes)
+    x0, y0, x1, y1 = corners
+    return box(names[index], (x0 * width, y0 * height, x1 * width, y1 * height), width, height)
 
 
-def write(items: tuple[Annotated, ...], out: Path) -> None:
-    """Write ``classes.txt`` and one text file per image into the folder ``out``, under the images' own paths."""
-    labels = sorted({box.label for item in items for box in item.boxes})
-    atomic.write(out / "classes.txt", "".join(f"{label}\n" for label in labels))
-    for item in items:
-        lines = []
-        for box in item.boxes:
-            cx, cy = (box.x0 + box.x1) / 2 / item.width, (box.y0 + box.y1) / 2 / item.height
-            w, h = (box.x1 - box.x0) / item.width, (box.y1 - box.y0) / item.height
-            lines.append(f"{labels.index(box.label)} {cx:.9f} {cy:.9f} {w:.9f} {h:.9f}\n")
-        atomic.write((out / item.path).with_suffix(".txt"), "".join(lines))
+def _relative(b: LabelledBox, item: Annotated) -> str:
+    w, h = item.width, item.height
+    values = ((b.x0 + b.x1) / 2 / w, (b.y0 + b.y1) / 2 / h, (b.x1 - b.x0) / w, (b.y1 - b.y0) / h)
+    # A box thinner than the last place must not vanish.
+    smallest = 10.0**-_DIGITS
+    return " ".join(f"{v if i < 2 else max(v, smallest):.{_DIGITS}f}" for i, v in enumerate(values))
+
+
+def _class_file(path: Path) -> Path | None:
+    if path.is_file():
+        return path
+    listed = (path / name for name in _CLASS_FILES)
+    tables = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+    return next(
+        (f for f in (*tables, *listed) if f.is_file() and (f.suffix not in (".yaml", ".yml") or _yaml(f))), None
+    )
+
+
+def _names(path: Path) -> list[str]:
+    file = _class_file(path)
+    names = [] if file is None else _yaml(file) if file.suffix in (".yaml", ".yml") else _lines(file)
+    if not any(names):
+        raise DataError(f"{path}: holds no class names; add {CLASSES} with one per line, or data.yaml with names")
+    return names
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); expected is text in UTF-8") from error
+
+
+def _yaml(file: Path) -> list[str]:
+    """The entry ``names`` of a data.yaml in the four ways it is written: list or table, in one line or in many."""
+    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in _lines(file)]
+    start = next((i for i, line in enumerate(lines) if re.match(r"names\s*:", line)), None)
+    if start is None:
+        return []
+    end = next((i for i in range(start + 1, len(lines)) if re.match(r"[A-Za-z_]\w*\s*:", lines[i])), len(lines))
+    first = lines[start].partition(":")[2].strip()
+    if first:
+        text = " ".join((first, *lines[start + 1 : end])).strip("[]{} ")
+        entries = [m[0].strip(" ,") for m in re.finditer(rf"(?:\d+\s*:\s*)?(?:{_QUOTED}|[^,]+)(?:,|$)", text)]
+    else:
+        entries = [re.sub(r"^-\s+", "", line) for line in lines[start + 1 : end] if line]
+    names: dict[int, str] = {}
+    for entry in entries:
+        key, value = re.fullmatch(r"(?:(\d+)\s*:\s)?\s*(.*)", entry, re.DOTALL).groups()  # type: ignore[union-attr]
+        quoted = re.fullmatch(_QUOTED, value.strip())
+        names[int(key) if key else len(names)] = value.strip()[1:-1] if quoted else value.strip()
+    return [names.get(number, "") for number in range(max(names, default=-1) + 1)]

@@ -11,7 +11,7 @@ from shared.records import Box, Sample
 WHOLE = Row(Sample("a" * 16, "x/1.png", 30, 20, group="p1"), "crack", "train", "masks/1.png")
 TILE = Row(
     Sample(
-        "b@1,2,8,9", "f.png", 8, 9, Box(1, 2, 9, 11), Box(0, 0, 4, 5), "strip 7", (1, 402), "p2", (0.05, 0.04), {"line": 3}
+        "b@1,2,8,9", "f.png", 8, 9, Box(1, 2, 9, 11), Box(0, 0, 4, 5), "strip 7", (1, 402), "p2", (0.05, 0.04), {"n": 3}
     ),
     "",
 )

@@ -55,7 +55,7 @@ def test_a_split_that_came_with_the_data_is_kept_and_its_leaks_are_counted() -> 
     groups = [f"g{i // 2}" for i in range(100)]
     given_splits = (["train", "test"] * 10 + ["train"] * 80)[:100]
     done, report, _ = splits.split(manifest(groups, ["a", "b"] * 50, given_splits), **OPTIONS)
-    assert report.given and report.leaked_before == report.leaked_after == 1.0
+    assert report.given and report.leaked_before == 1.0 and 0.5 <= report.leaked_after <= 1.0
     assert [r.split == "test" for r in done.rows] == [s == "test" for s in given_splits]
     assert report.images["validation"] > 5
 
@@ -99,10 +99,11 @@ def test_copies_and_near_copies_stay_with_their_original(folder_with_copies: Pat
 
 def test_pictures_that_the_hash_cannot_tell_apart_are_not_joined_into_one_component(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
+    scene = cv2.resize(rng.uniform(0, 255, (6, 6)).astype(np.float32), (96, 96), interpolation=cv2.INTER_CUBIC)
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         for i in range(20):
-            image = np.tile(np.linspace(0, 255, 64, dtype=np.float32), (64, 1)) + rng.normal(0, 3, (64, 64))
+            image = scene + rng.normal(0, 60, scene.shape)
             cv2.imwrite(str(tmp_path / label / f"{i}.png"), image.clip(0, 255).astype(np.uint8))
     _, report, _ = splits.split(sources.read(tmp_path)[0], **OPTIONS)
     assert report.near_duplicate_bits < 4 and max(report.images.values()) < 40

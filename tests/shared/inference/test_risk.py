@@ -53,6 +53,25 @@ def test_the_promise_holds_as_often_as_it_says() -> None:
     assert kept / 2000 >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 2000)
 
 
-def test_the_sentence_counts_independent_groups() -> None:
-    certificate = certify(np.linspace(0.2, 1, 59), NONE, recall=0.95, confidence=0.95, groups=["a"] * 30 + ["b"] * 29)
-    assert certificate.groups == 2 and "59 images from 2 independent groups" in str(certificate)
+def test_the_promise_holds_for_new_parts_when_images_of_one_part_are_alike() -> None:
+    """Parts differ much more than the images of one part; counting images would break the promise."""
+    rng = np.random.default_rng(0)
+    kept = naive = 0
+    for _ in range(1000):
+        part = rng.normal(0, 1, 70)
+        risks = 1 / (1 + np.exp(-(part[:, None] + 0.2 * rng.normal(size=(70, 15))))).ravel()
+        groups = [str(i) for i in range(70) for _ in range(15)]
+        new = 1 / (1 + np.exp(-rng.normal(0, np.hypot(1, 0.2), 20000)))
+        threshold = certify(risks, NONE, recall=0.95, confidence=0.95, groups=groups).threshold
+        kept += (new >= threshold).mean() >= 0.95 - 0.003
+        naive += (new >= certify(risks, NONE, recall=0.95, confidence=0.95).threshold).mean() >= 0.95 - 0.003
+    assert kept / 1000 >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 1000)
+    assert naive / 1000 < 0.8
+
+
+def test_too_few_groups_certify_what_they_can_and_flag_at_the_least_risky_positive() -> None:
+    risks = np.linspace(0.2, 1, 59)
+    certificate = certify(risks, NONE, recall=0.95, confidence=0.95, groups=["a"] * 30 + ["b"] * 29)
+    assert certificate.groups == 2 and certificate.more_needed == 57 and certificate.threshold == risks.min()
+    assert certificate.certified_recall == pytest.approx(0.05 ** (1 / 2))
+    assert "on 2 independent groups (59 images, 0 missed); 95.0% needs 57 more groups" in str(certificate)

@@ -112,7 +112,7 @@ def test_a_region_that_sticks_out_of_its_image_is_shown_as_far_as_it_lies_inside
 def test_a_missing_picture_is_one_sentence_and_is_looked_for_again(tmp_path: Path, image: str) -> None:
     path = tmp_path / image if image else ""
     viewer = Viewer()
-    with pytest.raises(DataError, match="no picture|cannot be read"):
+    with pytest.raises(DataError, match=r"no picture|cannot be read"):
         viewer.get(item(path, None), Camera(), CANVAS)
     if path:
         picture(tmp_path).rename(path)

@@ -1,0 +1,219 @@
+"""The inspectors' page as it is: started by its real command, judged in a real browser by its real keys."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import verticals.industrial
+from shared.data import images
+from shared.decisions import Line, Shown
+from shared.records import Action, Box, Decision, Finding, Verdict
+from shared.review import launch
+from shared.review.desk import LOOK_S
+from shared.review.store import Store
+
+APP = Path(verticals.industrial.__file__).with_name("app.py")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ACKNOWLEDGED = re.compile(r"Recorded as no\. (\d+)")
+pytestmark = pytest.mark.long
+
+
+def findings(folder: Path, count: int) -> list[Line]:
+    """Grey plates with one dark line each."""
+    lines = []
+    for number in range(count):
+        pixels = np.full((400, 600), 150, np.uint8)
+        cv2.line(pixels, (100 + number, 120), (160 + number, 180), 60, 2)
+        path, box, frame = folder / f"plate{number}.png", Box(96, 116, 230, 186), f"plate{number}"
+        images.write_png(path, pixels)
+        finding = Finding(frame, "SCR", 0.9, 0.95 - number / 1000, box, 4.2, 0.4, (f"s{number}",))
+        decision = Decision(frame, Verdict.FLAG, ("SCR: risk 0.95",), (finding,))
+        lines.append(Line(decision, {finding.id: Shown(str(path), box)}, {}))
+    return lines
+
+
+class Server:
+    """The page's server, to be started, killed and started again at one address."""
+
+    def __init__(self, store: Path, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.command = launch.command(APP, store=str(store), reviewer="Anna", port=self.port)
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=log, stderr=log)
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
+                    return
+            except (urllib.error.URLError, OSError):
+                assert self.process.poll() is None, (self.folder / "server.log").read_text()
+                time.sleep(0.05)
+        raise AssertionError("the server did not start")
+
+    def kill(self) -> None:
+        if self.process:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    return tmp_path / "reviews.sqlite"
+
+
+@pytest.fixture
+def server(store_path: Path, tmp_path: Path) -> Iterator[Server]:
+    # A folder that is called like ours, in the directory where the page is started, must not get in the way.
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "shared").mkdir(parents=True)
+    (elsewhere / "shared" / "__init__.py").write_text("raise ImportError('the wrong one')")
+    made = Server(store_path, elsewhere)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def tab() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1366, "height": 700})
+        page.set_default_timeout(30_000)
+        yield page
+        browser.close()
+
+
+def open_page(tab: Any, server: Server) -> None:
+    tab.goto(server.url)
+    tab.get_by_role("button", name="It is: scratch").wait_for()
+    time.sleep(1)  # the page is drawn a second time once it knows the window's size
+
+
+def press(tab: Any, key: str, then: str) -> None:
+    """Look at the picture, press a key, and wait for the words that acknowledge it."""
+    time.sleep(LOOK_S + 0.3)
+    tab.keyboard.press(key)
+    tab.get_by_text(then).first.wait_for()
+
+
+def test_three_findings_judged_by_keyboard_and_one_taken_back_are_two_verdicts(
+    tab: Any, server: Server, store_path: Path, tmp_path: Path
+) -> None:
+    store = Store.open(str(store_path))
+    store.add(findings(tmp_path, 4))
+    server.start()
+    open_page(tab, server)
+    press(tab, "d", "Recorded as no. 1")
+    press(tab, "o", "Recorded as no. 2")
+    press(tab, "3", "Recorded as no. 3")
+    press(tab, "u", "Taken back")
+    open_page(tab, server)
+    tab.get_by_text("2 of 4 done").wait_for()
+
+    standing = store.standing()
+    assert [(r.action, r.label) for r in standing.values()] == [(Action.CONFIRM, "SCR"), (Action.REJECT, "OK")]
+    assert all(r.reviewer == "Anna" and 0.3 < r.seconds < 60 and r.at.endswith("+00:00") for r in standing.values())
+    assert [r.action for r in store.reviews()] == [Action.CONFIRM, Action.REJECT, Action.RELABEL, Action.UNDO]
+    store.verify()
+
+
+def test_a_held_or_hammered_key_is_one_verdict(tab: Any, server: Server, store_path: Path, tmp_path: Path) -> None:
+    store = Store.open(str(store_path))
+    store.add(findings(tmp_path, 6))
+    server.start()
+    open_page(tab, server)
+    time.sleep(LOOK_S)
+    tab.keyboard.down("d")
+    tab.get_by_text("Recorded as no. 1").wait_for()
+    time.sleep(LOOK_S + 0.3)  # a keyboard waits about half a second before it repeats
+    for _ in range(20):
+        tab.keyboard.down("d")  # pressed again without being let go: what a held key sends
+        time.sleep(0.03)
+    tab.keyboard.up("d")
+    tab.get_by_text("1 of 6 done").wait_for()
+    time.sleep(1)
+    assert len(store.reviews()) == 1
+    tab.keyboard.press("d")
+    tab.keyboard.press("d")
+    tab.get_by_text("2 of 6 done").wait_for()
+    time.sleep(1)
+    assert len(store.reviews()) == 2
+
+
+def test_the_picture_follows_the_keys(tab: Any, server: Server, store_path: Path, tmp_path: Path) -> None:
+    Store.open(str(store_path)).add(findings(tmp_path, 1))
+    server.start()
+    open_page(tab, server)
+    for key, words in (("w", "Place"), ("w", "Whole"), ("z", "3 : 1"), ("z", "4 : 1"), ("x", "3 : 1")):
+        press(tab, key, words)
+    source = tab.locator(".stImage img").get_attribute("src")
+    tab.keyboard.press("b")
+    tab.wait_for_function(f"document.querySelector('.stImage img').getAttribute('src') != {source!r}")
+
+
+def test_without_items_the_page_opens_and_says_how_to_get_some(tab: Any, server: Server) -> None:
+    server.start()
+    tab.goto(server.url)
+    tab.get_by_text("There is nothing to review").wait_for()
+    assert "loupe review industrial --findings findings.jsonl" in tab.inner_text("body")
+
+
+def test_a_killed_server_loses_no_verdict_that_the_page_acknowledged(
+    tab: Any, server: Server, store_path: Path, tmp_path: Path
+) -> None:
+    store = Store.open(str(store_path))
+    store.add(findings(tmp_path, 60))
+    chance = random.Random(7)
+    pressed = 0
+    for _ in range(10):
+        server.start()
+        open_page(tab, server)
+        before = len(store.reviews())
+        tab.get_by_text(f"{before} of 60 done").wait_for()
+        press(tab, "d", f"Recorded as no. {before + 1}")
+        time.sleep(LOOK_S + 0.3)
+        tab.keyboard.press("o")
+        time.sleep(chance.uniform(0, 0.2))
+        server.kill()
+        pressed += 2
+        acknowledged = max(int(number) for number in ACKNOWLEDGED.findall(tab.inner_text("body")))
+        store.verify()
+        assert acknowledged <= len(store.reviews()) <= before + 2
+    server.start()
+    open_page(tab, server)
+    before = len(store.reviews())
+    press(tab, "d", f"Recorded as no. {before + 1}")
+    assert 11 <= before + 1 <= pressed + 1
+    store.verify()
