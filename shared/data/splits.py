@@ -65,19 +65,27 @@ class SplitReport:
         )
 
 
-def perceptual_hashes(manifest: Manifest) -> NDArray[np.uint64]:
-    """64-bit pHash (Zauner 2010, as in ``imagehash``) of each row's whole image; shape ``(n,)``."""
-    hashes = np.zeros(len(manifest.rows), np.uint64)
-    known: dict[str, np.uint64] = {}
-    for i, row in enumerate(tqdm(manifest.rows, desc="near duplicates", unit="image", disable=None, leave=False)):
+def perceptual_hashes(manifest: Manifest) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """64-bit pHash (Zauner 2010, as in ``imagehash``) of each row's whole image.
+
+    Returns:
+        Hashes ``(n,)``, and ``(n,)`` whether the image could be decoded; one that could not is like no other, and is
+        listed when its features are computed.
+    """
+    known: dict[str, np.uint64 | None] = {}
+    for row in tqdm(manifest.rows, desc="near duplicates", unit="image", disable=None, leave=False):
         if row.sample.id not in known:
             known[row.sample.id] = _phash(manifest.file(row.sample))
-        hashes[i] = known[row.sample.id]
-    return hashes
+    found = [known[row.sample.id] for row in manifest.rows]
+    return np.array([h or 0 for h in found], np.uint64), np.array([h is not None for h in found])
 
 
-def _phash(path: Path) -> np.uint64:
-    bits = imagehash.phash(Image.fromarray(images.read(path))).hash.ravel()
+def _phash(path: Path) -> np.uint64 | None:
+    try:
+        picture = images.read(path)
+    except DataError:
+        return None
+    bits = imagehash.phash(Image.fromarray(picture)).hash.ravel()
     return np.uint64(int("".join("1" if b else "0" for b in bits), 2))
 
 
@@ -154,9 +162,10 @@ def _pairs(manifest: Manifest, bits: int) -> tuple[NDArray[np.int64], int]:
     # Windows of one frame overlap by design and frames are groups already; comparing them would join whole strips.
     if any(row.sample.window is not None for row in manifest.rows):
         return np.zeros((0, 2), np.int64), 0
-    hashes = perceptual_hashes(manifest)
+    hashes, decoded = perceptual_hashes(manifest)
     while True:
         pairs = near_pairs(hashes, bits)
+        pairs = pairs[decoded[pairs].all(1)]
         sizes = Counter(components([Row(replace(r.sample, group="")) for r in manifest.rows], pairs).tolist())
         if bits == 0 or max(sizes.values()) <= max(2, _GIANT * len(manifest.rows)):
             return pairs, bits

@@ -102,8 +102,8 @@ def write(items: Iterable[Annotated], out: Path) -> None:
 
 def _read_file(file: Path, root: Path, problems: list[Problem]) -> tuple[Annotated, ...]:
     document = _document(file)
-    names = {c.get("id"): str(c.get("name", "")) for c in document["categories"] if isinstance(c, dict)}
-    drawn: dict[Any, list[Any]] = {}
+    names = {_key(c.get("id")): str(c.get("name", "")) for c in document["categories"] if isinstance(c, dict)}
+    drawn: dict[str, list[Any]] = {}
     for annotation in document["annotations"]:
         owner = annotation.get("image_id") if isinstance(annotation, dict) else None
         drawn.setdefault(_key(owner), []).append(annotation)
@@ -144,7 +144,7 @@ def _key(value: Any) -> str:
     return str(value)
 
 
-def _image(image: dict[str, Any], drawn: list[Any], names: dict[Any, str], file: Path, root: Path) -> Annotated:
+def _image(image: dict[str, Any], drawn: list[Any], names: dict[str, str], file: Path, root: Path) -> Annotated:
     folder = file.parent.relative_to(root).as_posix()
     split = next((s for s in _SPLITS if s in file.stem.replace("-", "_").split("_")), "")
     folders = (folder, f"images/{split}", split, "", "images", "JPEGImages")
@@ -153,7 +153,7 @@ def _image(image: dict[str, Any], drawn: list[Any], names: dict[Any, str], file:
     boxes: list[LabelledBox] = []
     tags: list[str] = []
     for annotation in drawn:
-        name = names.get(annotation.get("category_id"), "").strip()
+        name = names.get(_key(annotation.get("category_id")), "").strip()
         if not name:
             raise DataError(f"has an annotation of category_id {annotation.get('category_id')!r}, which has no name")
         bbox = annotation.get("bbox")

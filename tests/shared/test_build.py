@@ -1,0 +1,185 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.build import build
+from shared.data import images
+from shared.errors import BundleError, ConfigError, DataError
+from shared.evaluate import evaluate, unseen
+from shared.inference import Runtime
+from shared.inference import bundle as bundles
+from shared.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = Recipe(image_size=64, threads=1)
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+def test_a_folder_of_pictures_becomes_a_model_that_tells_them_apart(bundle: Path, pictures: Path) -> None:
+    facts, seen, problems = evaluate(Runtime.open(bundle), pictures)
+    assert facts["balanced_accuracy"]["value"] > 0.6 and not problems
+    assert facts["n"] == len(seen) == 28 and facts["used_for_building"] == 112
+    assert facts["at_threshold"]["recall"]["n"] == 16
+
+
+def test_the_card_says_what_it_was_made_from_and_what_it_can_be_held_to(bundle: Path) -> None:
+    card = bundles.load(bundle).card
+    assert card["ok_label"] == "ok" and card["labels"] == ["ok", "scratch", "spot"]
+    assert "RANDOMLY INITIALISED" in card["backbone"]["note"]
+    assert "RANDOMLY INITIALISED" in (bundle / "MODEL_CARD.md").read_text()
+    certificate = card["certificate"]
+    groups = certificate["groups"]
+    assert 14 <= groups <= certificate["positives"] == 16 and certificate["more_needed"] == 149 - groups
+    assert certificate["certified_recall"] == pytest.approx(0.05 ** (1 / groups))
+    assert card["onnx_parity"]["images"] == 8 and card["onnx_parity"]["max_difference"] < 1e-2
+    assert card["seconds"] <= card["budget_seconds"]
+
+
+def test_evaluation_leaves_out_what_the_bundle_has_seen_also_for_windows(bundle: Path, pictures: Path) -> None:
+    """Ids of windows hold commas; the list of samples must survive them."""
+    from dataclasses import replace
+
+    from shared.data.manifest import Manifest, Row
+    from shared.evaluate import SAMPLES, write_samples
+    from shared.records import Sample
+
+    rows = tuple(Row(Sample(f"ab@{i},0,8,8", "f.png", 8, 8), "x", s) for i, s in enumerate(("train", "test")))
+    opened = bundles.load(bundle)
+    folder = pictures.parent / "samples-only"
+    folder.mkdir(exist_ok=True)
+    write_samples(Manifest(rows, folder), folder / SAMPLES)
+    left = unseen(replace(opened, path=folder), Manifest(rows, folder))
+    assert [row.sample.id for row in left] == ["ab@1,0,8,8"]
+
+
+def test_the_second_build_takes_features_from_the_cache_and_gives_the_same_model(
+    bundle: Path, pictures: Path, cache: Path, tmp_path: Path
+) -> None:
+    again = build(pictures, tmp_path / "again.bundle", recipe=SMALL, budget_seconds=60, cache=cache, say=quiet)
+    picture = [images.read(next((pictures / "spot").iterdir()))]
+    first, second = Runtime.open(bundle).predict(picture), Runtime.open(tmp_path / "again.bundle").predict(picture)
+    assert np.array_equal(first.probabilities, second.probabilities)
+    assert again["seconds"] < 20
+
+
+def test_a_folder_that_is_no_bundle_is_never_overwritten(pictures: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(BundleError, match="is no bundle; give another name"):
+        build(pictures, tmp_path, recipe=SMALL, budget_seconds=60, cache=cache, say=quiet)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_truncated_picture_is_listed_and_the_rest_is_built(pictures: Path, cache: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import cv2
+
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    whole = cv2.imencode(".jpg", cv2.imread(str(next((data / "ok").iterdir()))))[1].tobytes()
+    (data / "ok" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    facts = build(data, tmp_path / "b.bundle", recipe=SMALL, budget_seconds=60, cache=cache, say=quiet)
+    assert facts["used_images"] == 140
+    assert len(facts["left_out"]) == 1 and "cut.jpg" in facts["left_out"][0]
+
+
+def test_a_folder_with_one_class_is_refused(pictures: Path, cache: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(pictures / "ok", tmp_path / "one" / "ok")
+    with pytest.raises(DataError, match="two labels or more are needed, found only 'ok'"):
+        build(tmp_path / "one", tmp_path / "b.bundle", recipe=SMALL, budget_seconds=60, cache=cache, say=quiet)
+    assert not (tmp_path / "b.bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (Recipe(backbone="resnet81"), "did you mean 'resnet"),
+        (Recipe(backbone="resnet18", weights="/nowhere/w.safetensors"), "does not exist; give a safetensors file"),
+    ],
+)
+def test_a_backbone_that_cannot_be_had_says_what_to_do(
+    recipe: Recipe, said: str, pictures: Path, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        build(pictures, tmp_path / "b.bundle", recipe=recipe, budget_seconds=60, cache=cache, say=quiet)
+
+
+def test_weights_of_another_network_are_refused(
+    real_weights: Path, pictures: Path, cache: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(backbone="resnet18", weights=str(real_weights))
+    with pytest.raises(ConfigError, match="tensors do not fit the backbone"):
+        build(pictures, tmp_path / "b.bundle", recipe=recipe, budget_seconds=60, cache=cache, say=quiet)
+
+
+def test_being_offline_is_noticed_within_three_seconds(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shared.errors import Offline
+    from shared.training import backbones
+
+    for name in ("HF_HUB_OFFLINE", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    # A port of this machine where nobody listens, and a name that no resolver knows.
+    for hub in (("127.0.0.1", 9), ("hub.invalid", 443)):
+        monkeypatch.setattr(backbones, "HUB", hub)
+        started = time.monotonic()
+        with pytest.raises(Offline, match="give --weights FILE"):
+            backbones.create(Recipe(backbone="resnet18"))
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.long
+def test_killed_at_any_moment_a_build_leaves_a_whole_bundle_or_none_and_a_rerun_continues(
+    pictures: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Ten kills: the first five before there is a bundle, the others while an older one is replaced."""
+    rng = random.Random(0)
+    out = tmp_path / "killed.bundle"
+    code = f"""
+from pathlib import Path
+from shared.build import build
+from shared.recipe import Recipe
+build(Path({str(pictures)!r}), Path({str(out)!r}), recipe=Recipe(image_size=64, threads=1, seed=0),
+      budget_seconds=60, cache=Path({str(tmp_path / "cache")!r}), say=lambda text: None)
+"""
+    import shutil
+
+    shutil.copytree(cache / "backbones", tmp_path / "cache" / "backbones")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def started() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+
+    begun = time.monotonic()
+    assert started().wait(timeout=120) == 0
+    whole = time.monotonic() - begun
+    first = bundles.load(out).hash
+    shutil.rmtree(out)
+    (tmp_path / "cache" / "features").rename(tmp_path / "gone")
+    for attempt in range(10):
+        process = started()
+        time.sleep(rng.uniform(0.3, 1.0) * whole)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if (out / bundles.CARD).exists():
+            Runtime.open(out)  # raises unless it is whole and unaltered
+        elif out.exists():
+            pytest.fail(f"after kill {attempt} a folder without a card lies at the bundle's place")
+    assert started().wait(timeout=120) == 0
+    card = bundles.load(out).card
+    assert card["used_images"] == 140 and first
+    assert json.dumps(card["test"]["confusion"])
