@@ -258,7 +258,7 @@ def _not_an_image(path: Path) -> str:
 
 def _check_limit(path: Path, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        found = f"{width} x {height} = {width * height:,} pixels"
+        found = f"{width} x {height} pixels ({width * height:,})"
         raise DataError(f"{path}: has {found}, allowed are {max_pixels:,} in all; cut it into pieces")
 
 

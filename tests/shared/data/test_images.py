@@ -322,7 +322,7 @@ def test_a_bomb_is_refused_from_its_header_and_pillows_own_limit_is_left_as_it_w
     limit = Image.MAX_IMAGE_PIXELS
     start = time.perf_counter()
     for look in (images.read, images.size):
-        with pytest.raises(DataError, match=r"60000 x 60000 = 3,600,000,000 pixels, allowed are 268,435,456 "):
+        with pytest.raises(DataError, match=r"60000 x 60000 pixels \(3,600,000,000\), allowed are 268,435,456 "):
             look(tmp_path / "a.png")
     assert time.perf_counter() - start < 1
     assert limit == Image.MAX_IMAGE_PIXELS

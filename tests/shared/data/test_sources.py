@@ -67,7 +67,7 @@ def test_a_text_file_named_png_is_listed_and_the_rest_goes_on(folder: Path) -> N
 def test_a_decompression_bomb_is_listed_without_being_decoded(folder: Path) -> None:
     huge_png_header(folder / "ok" / "bomb.png")
     manifest, problems = sources.read(folder)
-    assert len(manifest.rows) == 12 and "60000 x 60000 pixels" in str(problems[0])
+    assert len(manifest.rows) == 12 and "60000 x 60000" in str(problems[0])
 
 
 def test_an_unknown_label_is_listed_with_the_closest_one(folder: Path) -> None:

@@ -1,10 +1,11 @@
+import csv
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from shared.data import formats, sources
+from shared.data import formats, images, sources
 from shared.data.formats import Annotated, LabelledBox
 from shared.errors import DataError
 
