@@ -85,21 +85,21 @@ def _highest(case: Case) -> float:
 def decide(case: Case, policy: Policy) -> Decision:
     """Decide about an image that was looked at as a whole."""
     limit = threshold(case, policy)
-    findings, reasons = [], []
+    findings = []
     for seen in case.seen:
         value, label = risk(seen, case.ok_label), likeliest(seen, case.ok_label)
         if case.ok_label is None or value >= limit:
             cells = evidence(seen, label, case.ok_label)
             region = None if cells is None or cells.all() else cells_box(cells, seen.sample)
-            findings.append(_finding(case, seen, label, seen.probabilities[label], region))
-            reasons.append(_why(case, label, value, limit))
+            why = _why(case, label, value, limit)
+            findings.append(_finding(case, seen, label, seen.probabilities[label], region, why))
         elif seen.novelty > policy.novelty_limit:
-            findings.append(_finding(case, seen, UNKNOWN, seen.novelty / (1 + seen.novelty), None))
-            reasons.append(f"unlike the training images: novelty {seen.novelty:.2f}, limit {policy.novelty_limit:g}")
-    return verdict(case, policy, findings, reasons)
+            why = f"unlike the training images: novelty {seen.novelty:.2f}, limit {policy.novelty_limit:g}"
+            findings.append(_finding(case, seen, UNKNOWN, seen.novelty / (1 + seen.novelty), None, why))
+    return verdict(case, policy, findings, [f.why for f in findings])
 
 
-def _finding(case: Case, seen: Seen, label: str, probability: float, region: Box | None) -> Finding:
+def _finding(case: Case, seen: Seen, label: str, probability: float, region: Box | None, why: str) -> Finding:
     return Finding(
         frame=case.frame,
         label=label,
@@ -108,6 +108,7 @@ def _finding(case: Case, seen: Seen, label: str, probability: float, region: Box
         region=region,
         samples=(seen.sample.id,),
         novelty=seen.novelty,
+        why=why,
     )
 
 

@@ -96,6 +96,7 @@ class Finding:
         area_mm2: Area in square millimetres, likewise.
         samples: Ids of the Samples in which it was seen.
         novelty: How unlike the training images it is; 1.0 is the 99th percentile of images held out in the build.
+        why: One sentence a person can check: what was seen, and the rule that makes it a finding.
     """
 
     frame: str
@@ -107,6 +108,7 @@ class Finding:
     area_mm2: float | None = None
     samples: tuple[str, ...] = ()
     novelty: float = 0.0
+    why: str = ""
 
     @property
     def id(self) -> str:

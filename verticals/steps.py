@@ -107,7 +107,11 @@ def predict_source(
             decision = _decide(vertical, case, policy)
             counts[decision.verdict] += 1
             if stream is not None:
-                extra = {"vertical": runtime.bundle.vertical, "bundle_hash": runtime.bundle.hash}
+                extra = {
+                    "vertical": runtime.bundle.vertical,
+                    "bundle_hash": runtime.bundle.hash,
+                    "notes": _notes(runtime.bundle, case),
+                }
                 print(json.dumps(decisions.line(decision, case, folder, **extra)), file=stream)
     seconds = time.monotonic() - looked
     return {
@@ -123,6 +127,14 @@ def predict_source(
         "images_per_second": round(len(found.samples) / max(seconds, 1e-9), 1),
         "problems": [str(p) for p in found.problems],
     }
+
+
+def _notes(bundle: Bundle, case: Case) -> list[str]:
+    """What a person must know before trusting any answer about this frame."""
+    notes = [str(bundle.card["backbone"]["note"])] if bundle.card["backbone"]["note"] else []
+    if any(seen.sample.provenance.get("synthetic") for seen in case.seen):
+        notes.append("SYNTHETIC image: drawn, not photographed")
+    return notes
 
 
 def _samples(
@@ -165,6 +177,7 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
     facts = vertical.report([line.decision for line in lines], known, _reviews(store))
     facts |= {"findings": str(findings), "truth": str(truth) if truth else None, "vertical": vertical.name}
     facts["bundle_hash"] = lines[0].extra.get("bundle_hash", "")
+    facts["notes"] = sorted({note for line in lines for note in line.extra.get("notes", ())})
     if page is not None:
         from shared.reporting.page import write_page
 

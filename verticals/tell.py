@@ -97,8 +97,9 @@ def predicted(facts: Facts) -> str:
 def reported(facts: Facts) -> str:
     """For ``loupe report``: the industrial report."""
     parts = facts["parts"]
-    lines = [f"parts: {parts['pass']} pass, {parts['flag']} flagged, {parts['not_examined']} NOT EXAMINED"]
-    if facts.get("truth_known", True):
+    lines = [f"!! {text}" for text in facts.get("notes", [])]
+    lines.append(f"parts: {parts['pass']} pass, {parts['flag']} flagged, {parts['not_examined']} NOT EXAMINED")
+    if facts.get("truth", True):
         lines.append(f"defect recall            {rate(facts['recall'])}")
         lines += [
             f"  {label:22} {rate(row)}  right type {row['typed_right']}"
@@ -107,6 +108,8 @@ def reported(facts: Facts) -> str:
         lines.append(f"escapes (defective, passed)  {rate(facts['escapes'])}")
         lines.append(f"overkill (OK, flagged)       {rate(facts['overkill'])}")
         lines.append(f"findings that touch no known defect: {facts['false_findings']}")
+    if facts["without_answer"]:
+        lines.append(f"no decision at all about: {', '.join(facts['without_answer'])}")
     lines.append(f"NOT EXAMINED                 {rate(facts['not_examined'])}")
     if facts["length_error_median"] is not None:
         compared = facts["lengths_compared"]

@@ -87,7 +87,7 @@ def read(path: Path, *, window: Box | None = None, max_pixels: int = MAX_PIXELS)
     14 and 16 bits that holds the image's largest value: scientific cameras store 12 bits in 16, and dividing those by
     256 would give a black image. The depth, and not the largest value itself, so that the brightness of two frames
     of one camera stays comparable. Floating point samples within 0 to 1 are scaled by 255, others by the rule above;
-    not-a-number and negative samples become 0. Values beyond 16 bits are scaled by the largest.
+    samples that are negative or not a finite number become 0. Values beyond 16 bits are scaled by the largest.
 
     A file with several pages or frames is refused, since all but one would be lost; smaller copies of the first page
     (pyramids, thumbnails) and the second picture in a phone's JPEG do not count as pages.
@@ -187,7 +187,7 @@ def _fast(path: Path, image: Image.Image) -> Picture | None:
     """By OpenCV, several times as fast: for complete files of 8 bits that need nothing but decoding."""
     end = _ENDS.get(image.format or "")
     data = path.read_bytes() if end else b""
-    # OpenCV fills what is missing of a cut-off file with grey and says nothing; Pillow refuses it.
+    # OpenCV before 5 fills what is missing of a cut-off file with grey and says nothing; Pillow refuses it.
     if end is None or not data.endswith(end):
         return None
     try:
@@ -265,7 +265,6 @@ def _check_limit(path: Path, width: int, height: int, max_pixels: int) -> None:
 def _check_pages(path: Path, image: Image.Image) -> None:
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1 and image.format == "TIFF":
-        tags = getattr(image, "tag_v2", {})
         pages = 0
         for number in range(frames):
             image.seek(number)

@@ -82,17 +82,19 @@ def items_of(lines: Iterable[Line], *, batch: str = "") -> Iterator[Item]:
     """
     for line in lines:
         decision = line.decision
+        notes = tuple(line.extra.get("notes", ()))
         if decision.verdict is Verdict.PASS:
             continue
         for finding in decision.findings:
-            yield _of_finding(finding, decision, line.shown.get(finding.id), batch)
+            yield _of_finding(finding, decision, line.shown.get(finding.id), batch, notes)
         if not decision.findings:
-            yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch)
+            yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch, notes)
         elif decision.examined < 1 and all(f.id != decision.frame for f in decision.findings):
-            yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch)
+            yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch, notes)
 
 
-def _of_finding(finding: Finding, decision: Decision, shown: Shown | None, batch: str) -> Item:
+def _of_finding(finding: Finding, decision: Decision, shown: Shown | None, batch: str, notes: tuple[str, ...]) -> Item:
+    own = (finding.why,) if finding.why else decision.reasons
     return Item(
         id=finding.id,
         frame=finding.frame,
@@ -105,14 +107,14 @@ def _of_finding(finding: Finding, decision: Decision, shown: Shown | None, batch
         length_mm=finding.length_mm,
         area_mm2=finding.area_mm2,
         verdict=Verdict.FLAG,
-        reasons=decision.reasons,
+        reasons=(*own, *notes),
         examined=decision.examined,
         batch=batch,
         payload=json.loads(json.dumps(as_json(finding))),
     )
 
 
-def _of_frame(decision: Decision, shown: Shown | None, verdict: Verdict, batch: str) -> Item:
+def _of_frame(decision: Decision, shown: Shown | None, verdict: Verdict, batch: str, notes: tuple[str, ...]) -> Item:
     return Item(
         id=decision.frame,
         frame=decision.frame,
@@ -122,7 +124,7 @@ def _of_frame(decision: Decision, shown: Shown | None, verdict: Verdict, batch: 
         probability=0.0,
         risk=1.0,
         verdict=verdict,
-        reasons=decision.reasons,
+        reasons=(*decision.reasons, *notes),
         examined=decision.examined,
         batch=batch,
     )

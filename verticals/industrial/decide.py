@@ -1,6 +1,6 @@
 """What the model saw on one part in, pass, flag or NOT EXAMINED out, by the rules of the site's policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared import config
@@ -58,8 +58,8 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     limit = threshold(case, policy)
     findings = merge(case.seen, ok_label=case.ok_label, threshold=limit, novelty_limit=policy.novelty_limit)
     accepted = _accepted(findings, policy)
-    grave = [f for f in findings if f.id not in accepted]
-    reasons = [_sentence(f, limit) for f in grave[:_SHOWN]]
+    grave = [replace(f, why=_sentence(f, limit)) for f in findings if f.id not in accepted]
+    reasons = [f.why for f in grave[:_SHOWN]]
     if len(grave) > _SHOWN:
         reasons.append(f"and {len(grave) - _SHOWN} more defects")
     reasons += [f"accepted by rule: {rule}" for rule in accepted.values()]

@@ -25,7 +25,8 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     Returns:
         ``parts`` (counts per verdict), ``recall`` over all defects and ``recall_per_type`` (each value, low, high, n,
         and how many got the right type), ``escapes`` (defective parts that passed), ``overkill`` (OK parts that were
-        flagged), ``not_examined``, ``false_findings`` per part, ``length_error`` in percent, and ``review``.
+        flagged), ``not_examined``, ``without_answer`` (parts with known defects that no decision is about; their defects
+        count as missed), ``false_findings``, ``length_error`` in percent, and ``review``.
     """
     real = _by_frame(truth)
     found_by_type: dict[str, list[bool]] = defaultdict(list)
@@ -41,6 +42,10 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
             if found and len(hits) == 1 and hits[0].length_mm and defect.length_mm:
                 length_errors.append(abs(hits[0].length_mm / defect.length_mm - 1))
         false_findings += sum(not any(touches(f, d) for d in defects) for f in decision.findings)
+    answered = {d.frame for d in decisions}
+    unanswered = sorted(set(real) - answered)
+    for defect in (d for frame in unanswered for d in real[frame]):
+        found_by_type[defect.label].append(False)
     defective = [d for d in decisions if real.get(d.frame)]
     good = [d for d in decisions if not real.get(d.frame)]
     every = [found for rows in found_by_type.values() for found in rows]
@@ -54,6 +59,7 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         "escapes": asdict(proportion(sum(d.verdict is Verdict.PASS for d in defective), len(defective))),
         "overkill": asdict(proportion(sum(d.verdict is Verdict.FLAG for d in good), len(good))),
         "not_examined": asdict(proportion(sum(d.verdict is Verdict.NOT_EXAMINED for d in decisions), len(decisions))),
+        "without_answer": unanswered,
         "false_findings": false_findings,
         "length_error_median": median(length_errors) if length_errors else None,
         "lengths_compared": len(length_errors),

@@ -153,8 +153,8 @@ def test_deep_colour_with_transparency_lies_over_white(tmp_path: Path) -> None:
 
 
 def test_floating_point_from_0_to_1_fills_8_bits_and_missing_samples_are_black(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 0.5, 1, np.nan, -3]], np.float32))
-    assert images.read(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 128, 255, 0, 0]
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 0.5, 1, np.nan, -3, np.inf]], np.float32))
+    assert images.read(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 128, 255, 0, 0, 0]
 
 
 def test_transparency_lies_over_white_in_every_mode_that_has_it(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def test_whole_pixels_come_back_exactly_in_both_conventions(
 
 
 def test_a_box_between_pixels_becomes_larger_by_less_than_one_and_never_smaller(tmp_path: Path) -> None:
-    box = LabelledBox("scratch", 10.25, 5.5, 10.5, 25.75)
+    box = LabelledBox("scratch", 10.25, 5.5, 12.5, 25.75)
     voc.write([Annotated("a.jpg", 60, 40, (box,))], tmp_path)
-    assert voc.read(tmp_path)[0][0].boxes == (LabelledBox("scratch", 10, 5, 11, 26),)
+    assert voc.read(tmp_path)[0][0].boxes == (LabelledBox("scratch", 10, 5, 13, 26),)
 
 
 def test_the_image_is_the_one_named_like_the_file_and_then_the_one_that_is_named_in_it(tmp_path: Path) -> None:

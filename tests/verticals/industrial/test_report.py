@@ -1,0 +1,80 @@
+from statistics import median
+
+import pytest
+from scipy.stats import binomtest
+
+from shared.records import Action, Box, Decision, Finding, Review, Verdict
+from verticals.industrial.report import report
+
+
+def defect(frame: str, label: str, region: Box | None = None, length_mm: float | None = None) -> Finding:
+    return Finding(frame, label, 1.0, 1.0, region, length_mm)
+
+
+def flagged(frame: str, *findings: Finding) -> Decision:
+    return Decision(frame, Verdict.FLAG, ("why",), findings)
+
+
+def test_recall_per_type_counts_what_was_shown_and_whether_the_type_was_right() -> None:
+    truth = [
+        defect("a", "SCR", Box(0, 0, 100, 10), 5.0),
+        defect("a", "DEN", Box(200, 200, 240, 240), 2.0),
+        defect("b", "SCR", Box(0, 0, 50, 50), 3.0),
+    ]
+    decisions = [
+        flagged("a", defect("a", "SCR", Box(0, 0, 90, 12), 4.5), defect("a", "POR", Box(500, 500, 510, 510))),
+        flagged("b", defect("b", "DEN", Box(10, 10, 60, 60), 3.0)),
+        Decision("c", Verdict.PASS, ("clean",)),
+    ]
+    facts = report(decisions, truth, [])
+    assert facts["recall"]["n"] == 3 and facts["recall"]["value"] == pytest.approx(2 / 3)
+    interval = binomtest(2, 3).proportion_ci(0.95, "exact")
+    assert (facts["recall"]["low"], facts["recall"]["high"]) == pytest.approx((interval.low, interval.high))
+    assert facts["recall_per_type"]["SCR"]["value"] == 1.0 and facts["recall_per_type"]["SCR"]["typed_right"] == 1
+    assert facts["recall_per_type"]["DEN"]["value"] == 0.0
+    assert facts["false_findings"] == 1
+    assert facts["length_error_median"] == pytest.approx(median([0.1, 0.0])) and facts["lengths_compared"] == 2
+
+
+def test_escapes_overkill_and_not_examined_are_counted_over_the_right_parts() -> None:
+    truth = [defect("bad1", "SCR"), defect("bad2", "SCR"), defect("bad3", "SCR")]
+    decisions = [
+        Decision("bad1", Verdict.PASS, ()),
+        flagged("bad2", defect("bad2", "SCR")),
+        Decision("bad3", Verdict.NOT_EXAMINED, ()),
+        flagged("good1", defect("good1", "DEN")),
+        Decision("good2", Verdict.PASS, ()),
+    ]
+    facts = report(decisions, truth, [])
+    assert (facts["escapes"]["value"], facts["escapes"]["n"]) == (pytest.approx(1 / 3), 3)
+    assert (facts["overkill"]["value"], facts["overkill"]["n"]) == (0.5, 2)
+    assert (facts["not_examined"]["value"], facts["not_examined"]["n"]) == (pytest.approx(1 / 5), 5)
+    assert facts["parts"] == {"pass": 2, "flag": 2, "not_examined": 1}
+
+
+def test_a_sliver_of_a_defect_does_not_count_as_found() -> None:
+    truth = [defect("a", "SCR", Box(0, 0, 100, 100))]
+    assert report([flagged("a", defect("a", "SCR", Box(0, 0, 100, 10)))], truth, [])["recall"]["value"] == 0.0
+    halves = (defect("a", "SCR", Box(0, 0, 100, 10)), defect("a", "SCR", Box(0, 50, 100, 65)))
+    assert report([flagged("a", *halves)], truth, [])["recall"]["value"] == 1.0
+
+
+def test_a_defective_part_that_nobody_answered_for_counts_as_missed_and_is_named() -> None:
+    facts = report([Decision("a", Verdict.PASS, ())], [defect("lost", "SCR")], [])
+    assert facts["recall"]["value"] == 0.0 and facts["without_answer"] == ["lost"]
+
+
+def test_without_parts_nothing_is_claimed() -> None:
+    facts = report([], [], [])
+    assert facts["recall"]["n"] == 0 and facts["recall"]["high"] == 1.0 and facts["length_error_median"] is None
+
+
+def test_reviews_are_counted_with_their_time() -> None:
+    rows = [
+        Review("i1", Action.CONFIRM, "SCR", "ann", "2026-01-01T00:00:00Z", 2.0),
+        Review("i2", Action.REJECT, "OK", "ben", "2026-01-01T00:00:00Z", 4.0),
+        Review("i2", Action.UNDO, "", "ben", "2026-01-01T00:00:00Z", 1.0, undoes=2),
+    ]
+    facts = report([], [], rows)["review"]
+    assert facts["confirm"] == 1 and facts["undo"] == 1 and facts["seconds_median"] == 3.0
+    assert facts["reviewers"] == ["ann", "ben"]
