@@ -11,7 +11,7 @@ from shared.records import Box, Decision, Finding, Sample, Verdict
 from shared.vertical import Case, Seen
 
 UNKNOWN = "UNKNOWN"
-_LOW, _HIGH = 0.35, 0.7
+_LOW, _HIGH = 0.25, 0.6
 """A place belongs to a finding when its evidence reaches the low share of the way from the median to the strongest
 place, and hangs together with one that reaches the high share (hysteresis, as in Canny 1986). The median is taken away
 because the part of the score that all places share says nothing about where."""

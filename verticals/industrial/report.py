@@ -25,8 +25,8 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     Returns:
         ``parts`` (counts per verdict), ``recall`` over all defects and ``recall_per_type`` (each value, low, high, n,
         and how many got the right type), ``escapes`` (defective parts that passed), ``overkill`` (OK parts that were
-        flagged), ``not_examined``, ``without_answer`` (parts with known defects that no decision is about; their defects
-        count as missed), ``false_findings``, ``length_error`` in percent, and ``review``.
+        flagged), ``not_examined``, ``without_answer`` (parts with known defects that no decision is about; their
+        defects count as missed), ``false_findings``, ``length_error`` in percent, and ``review``.
     """
     real = _by_frame(truth)
     found_by_type: dict[str, list[bool]] = defaultdict(list)

@@ -25,6 +25,7 @@ _CLASS_FILES = (
 _TOLERANCE = 0.01
 """How far outside of 0 to 1 a value may lie, as a share of the image; tools round, and draw across the border."""
 _QUOTED = r"'[^']*'\s*|\"[^\"]*\"\s*"
+_MOST_CLASSES = 100_000
 _DIGITS = 8
 """Places after the point that are written: 0.001 pixel in an image of 100,000."""
 
@@ -87,7 +88,10 @@ def write(items: Iterable[Annotated], out: Path) -> None:
 
 def has_classes(folder: Path) -> bool:
     """Whether the folder has a list of class names."""
-    return _class_file(folder) is not None
+    try:
+        return _class_file(folder) is not None
+    except DataError:  # a YAML file of somebody else
+        return False
 
 
 def label_paths(image: str) -> tuple[str, ...]:
@@ -198,4 +202,6 @@ def _yaml(file: Path) -> list[str]:
         key, value = re.fullmatch(r"(?:(\d+)\s*:\s)?\s*(.*)", entry, re.DOTALL).groups()  # type: ignore[union-attr]
         quoted = re.fullmatch(_QUOTED, value.strip())
         names[int(key) if key else len(names)] = value.strip()[1:-1] if quoted else value.strip()
+    if max(names, default=0) > _MOST_CLASSES:
+        raise DataError(f"{file}: names class {max(names)}, allowed are {_MOST_CLASSES}; number them from 0")
     return [names.get(number, "") for number in range(max(names, default=-1) + 1)]

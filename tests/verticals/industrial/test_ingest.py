@@ -54,7 +54,7 @@ def cores(samples: tuple[Sample, ...], frame: str, shape: tuple[int, int]) -> np
 def test_the_cores_partition_every_strip_exactly(done: tuple[Ingested, Path]) -> None:
     ingested, _ = done
     frames = {s.frame for s in ingested.samples}
-    assert frames == {"part01", "part02", "part03", "part04"}
+    assert frames == {f"part{n:02}" for n in range(1, 11)}
     for frame in frames:
         assert (cores(ingested.samples, frame, (1024, 512)) == 1).all()
     assert ingested.problems == () and dict(ingested.skipped) == {}
@@ -243,7 +243,7 @@ def boxed(path: Path, *boxes: tuple[str, int, int, int, int]) -> None:
     picture = np.random.default_rng(len(boxes)).integers(90, 110, (300, 300, 3)).astype(np.uint8)
     cv2.imwrite(str(path), picture)
     objects = "".join(
-        f"<object><name>{word}</name><bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin>"
+        f"<object><name>{word}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>"
         f"<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
         for word, x0, y0, x1, y1 in boxes
     )

@@ -72,6 +72,7 @@ def test_folders_of_other_things_are_no_annotations(tmp_path: Path) -> None:
     (tmp_path / "classes" / "broken.xml").write_text("<")
     (tmp_path / "classes" / "classes.txt").write_text("ok\n")
     (tmp_path / "classes" / "notes.txt").write_text("notes\n")
+    (tmp_path / "classes" / "settings.yaml").write_bytes("größe: 3\n".encode("latin-1"))
     assert formats.detect(tmp_path / "classes") is None
     assert formats.detect(tmp_path / "absent") is None
     for name in ("settings.json", "page.xml", "broken.xml", "notes.txt", "ok/a.png"):

@@ -172,3 +172,10 @@ def test_two_images_that_would_share_a_text_file_are_refused_before_anything_is_
     with pytest.raises(DataError, match=r"its text file a\.txt is taken"):
         yolo.write(items, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_class_number_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    put(tmp_path / "data.yaml", "names:\n  0: spot\n  99999999999: scratch\n")
+    with pytest.raises(DataError, match="names class 99999999999, allowed are 100000"):
+        yolo.read(tmp_path)
