@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared import atomic
+from shared import packing
 from shared.data import images, sources, splits
 from shared.data.manifest import SPLITS, Manifest, Row
 from shared.deadline import Deadline
-from shared.errors import BundleError, DataError, ExportError, Problem
-from shared.evaluate import SAMPLES, write_samples
+from shared.errors import BundleError, DataError, Problem
 from shared.export import graph
 from shared.inference import bundle as bundles
-from shared.inference import calibration, novelty, risk, runtime
+from shared.inference import calibration, novelty, risk
 from shared.recipe import Recipe
-from shared.reporting import card, rates
+from shared.reporting import rates
 from shared.taxonomy import Taxonomy, guess_ok
 from shared.training import features, head
 
@@ -30,7 +29,6 @@ FIRST_MODEL_SECONDS = 40.0
 """When features of all images take longer than this, a first bundle is written from those that are there."""
 RESERVE_SECONDS = 12.0
 """Kept free at the end for the head, the graph and the files."""
-GRAPH_TOLERANCE = 1e-3
 _BLOCK = 512
 
 Say = Callable[[str], None]
@@ -214,63 +212,20 @@ def _write(
     train: Sequence[Row],
     first_model: float | None,
 ) -> dict[str, Any]:
-    metadata = {
-        key: facts[key] for key in ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")
-    }
-    metadata |= {"data_hash": work.manifest.hash, "input": "uint8 RGB [N, H, W, 3]", "golden": []}
-    model = graph.with_head(work.extractor.model, fitted, novel, metadata)
-    agreement = _graph_parity(work, model, fitted, train)
-    session = runtime.session(model.SerializeToString())
-    patterns = golden_patterns()
-    answers = session.run(["probabilities"], {"image": np.stack(patterns)})[0]
-    metadata["golden"] = [runtime.golden(i, p) for i, p in zip(patterns, answers, strict=True)]
-    model = graph.with_head(work.extractor.model, fitted, novel, metadata)
-    with atomic.folder(out) as folder:
-        (folder / bundles.MODEL).write_bytes(model.SerializeToString())
-        facts["onnx_parity"] = {**work.extractor.parity, **agreement}
-        facts["size_bytes"] = (folder / bundles.MODEL).stat().st_size
-        facts["seconds"] = round(work.deadline.elapsed, 1)
-        facts["first_model_seconds"] = first_model or facts["seconds"]
-        write_samples(work.manifest, folder / SAMPLES)
-        (folder / "MODEL_CARD.md").write_text(card.render(facts), encoding="utf-8")
-        bundles.seal(folder, facts)
-        runtime.Runtime.open(folder)
-    facts["bundle_hash"] = bundles.load(out).hash
+    said = ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")
+    metadata = {key: facts[key] for key in said}
+    metadata |= {"data_hash": work.manifest.hash, "input": "uint8 RGB [N, H, W, 3]"}
+    pictures = _pictures(work.manifest, train)
+    model, agreement = packing.whole_model(work.extractor.model, fitted, novel, metadata, pictures)
+    facts["onnx_parity"] = {**work.extractor.parity, **agreement}
+    facts["size_bytes"] = len(model)
+    facts["seconds"] = round(work.deadline.elapsed, 1)
+    facts["first_model_seconds"] = first_model or facts["seconds"]
+    facts["bundle_hash"] = packing.write(out, model, facts, work.manifest).hash
     facts["bundle"] = str(out)
     facts["seconds"] = round(work.deadline.elapsed, 1)
     facts["first_model_seconds"] = first_model or facts["seconds"]
     return facts
-
-
-def golden_patterns() -> list[NDArray[np.uint8]]:
-    """Four 64-pixel images made by formula, so that no person's picture travels inside a model; uint8 RGB."""
-    y, x = np.mgrid[0:64, 0:64] / 64.0
-    rng = np.random.default_rng(20)
-    waves = [
-        np.sin(2 * np.pi * (f * x + g * y))[..., None] * np.array(c)
-        for f, g, c in ((2, 1, (1, 0.5, 0)), (7, 3, (0, 1, 1)))
-    ]
-    blob = np.exp(-((x - 0.4) ** 2 + (y - 0.6) ** 2) / 0.02)[..., None] * np.array((-1.0, -0.8, -0.6))
-    noise = rng.normal(0, 0.5, (64, 64, 3))
-    fields = [waves[0], waves[1], blob + 0.3 * waves[0], noise]
-    return [np.clip(127.5 + 100 * f, 0, 255).astype(np.uint8) for f in fields]
-
-
-def _graph_parity(work: _Work, model: Any, fitted: graph.Head, train: Sequence[Row]) -> dict[str, Any]:
-    """Compare the graph's probabilities on real images with the head computed in float64."""
-    pictures = _pictures(work.manifest, train)
-    session = runtime.session(model.SerializeToString())
-    difference = 0.0
-    for batch in runtime.batches(pictures):
-        probabilities, h = session.run(["probabilities", "features"], {"image": batch})
-        expected = calibration.softmax(fitted.scores(h))
-        difference = max(difference, float(np.abs(expected - probabilities).max()))
-    if not difference <= GRAPH_TOLERANCE:
-        raise ExportError(
-            f"the exported model's probabilities differ from the trained head's by {difference:.2g} "
-            f"(allowed {GRAPH_TOLERANCE:g}); nothing was written"
-        )
-    return {"head_images": len(pictures), "head_max_probability_difference": difference}
 
 
 def _extractor(manifest: Manifest, recipe: Recipe, cache: Path, say: Say) -> features.Extractor:

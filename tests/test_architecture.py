@@ -27,6 +27,7 @@ FLOORS: list[set[str]] = [
     {"shared.training", "shared.predict"},
     {"shared.reporting"},
     {"shared.evaluate"},
+    {"shared.packing"},
     {"shared.build"},
     {"verticals.industrial"},
     {"verticals", "verticals.tell"},

@@ -1,0 +1,92 @@
+"""The parts of a trained model in, a sealed bundle out: nothing is written that does not compute what was trained."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared import atomic
+from shared.data.manifest import Manifest
+from shared.errors import ExportError
+from shared.evaluate import SAMPLES, write_samples
+from shared.export import graph
+from shared.inference import Bundle, calibration, runtime
+from shared.inference import bundle as bundles
+from shared.inference.novelty import Novelty
+from shared.reporting import card
+
+TOLERANCE = 1e-3
+"""Largest difference between a probability of the graph (float32) and of the head (float64)."""
+
+
+def whole_model(
+    features: Any, head: graph.Head, novel: Novelty, metadata: Mapping[str, Any], pictures: Sequence[NDArray[np.uint8]]
+) -> tuple[bytes, dict[str, Any]]:
+    """Join the parts into one ONNX file with golden inputs, and prove on real images that it computes the head.
+
+    Args:
+        features: ModelProto from image to features and field.
+        head: The trained head.
+        novel: The novelty statistics.
+        metadata: What the file says about itself.
+        pictures: Real images to compare on.
+
+    Returns:
+        The file's bytes, and the comparison.
+
+    Raises:
+        ExportError: The graph gives other probabilities than the head.
+    """
+    model = graph.with_head(features, head, novel, {**metadata, "golden": []})
+    session = runtime.session(model.SerializeToString())
+    difference = 0.0
+    for batch in runtime.batches(pictures):
+        probabilities, h = session.run(["probabilities", "features"], {"image": batch})
+        expected = calibration.softmax(head.scores(h))
+        difference = max(difference, float(np.abs(expected - probabilities).max()))
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"the exported model's probabilities differ from the trained head's by {difference:.2g} "
+            f"(allowed {TOLERANCE:g}); nothing was written"
+        )
+    patterns = golden_patterns()
+    answers = session.run(["probabilities"], {"image": np.stack(patterns)})[0]
+    golden = [runtime.golden(image, p) for image, p in zip(patterns, answers, strict=True)]
+    model = graph.with_head(features, head, novel, {**metadata, "golden": golden})
+    agreement = {"head_images": len(pictures), "head_max_probability_difference": difference}
+    return model.SerializeToString(), agreement
+
+
+def golden_patterns() -> list[NDArray[np.uint8]]:
+    """Four 64-pixel images made by formula, so that no person's picture travels inside a model; uint8 RGB."""
+    y, x = np.mgrid[0:64, 0:64] / 64.0
+    rng = np.random.default_rng(20)
+
+    def wave(f: float, g: float, colour: tuple[float, float, float]) -> NDArray[np.float64]:
+        stripes: NDArray[np.float64] = np.sin(2 * np.pi * (f * x + g * y))[..., None] * np.array(colour)
+        return stripes
+
+    blob = np.exp(-((x - 0.4) ** 2 + (y - 0.6) ** 2) / 0.02)[..., None] * np.array((-1.0, -0.8, -0.6))
+    broad = wave(2, 1, (1, 0.5, 0))
+    fields = [broad, wave(7, 3, (0, 1, 1)), blob + 0.3 * broad, rng.normal(0, 0.5, (64, 64, 3))]
+    return [np.clip(127.5 + 100 * f, 0, 255).astype(np.uint8) for f in fields]
+
+
+def write(out: Path, model: bytes, facts: Mapping[str, Any], manifest: Manifest) -> Bundle:
+    """Write the folder whole or not at all; it is loaded and self-tested before it takes its name.
+
+    Args:
+        out: The bundle's folder; an older bundle there is replaced.
+        model: Content of ``model.onnx``.
+        facts: Content of ``bundle.json`` and of the model card.
+        manifest: The images that were used, and for what.
+    """
+    with atomic.folder(out) as folder:
+        (folder / bundles.MODEL).write_bytes(model)
+        write_samples(manifest, folder / SAMPLES)
+        (folder / "MODEL_CARD.md").write_text(card.render(facts), encoding="utf-8")
+        bundles.seal(folder, facts)
+        runtime.Runtime.open(folder)
+    return bundles.load(out)
