@@ -143,9 +143,9 @@ def test_being_offline_is_noticed_within_three_seconds(
 
 @pytest.mark.long
 def test_killed_at_any_moment_a_build_leaves_a_whole_bundle_or_none_and_a_rerun_continues(
-    pictures: Path, cache: Path, tmp_path: Path
+    bundle: Path, pictures: Path, cache: Path, tmp_path: Path
 ) -> None:
-    """Ten kills: the first five before there is a bundle, the others while an older one is replaced."""
+    """Ten kills at random moments; ``bundle`` has put the exported backbone into the cache."""
     rng = random.Random(0)
     out = tmp_path / "killed.bundle"
     code = f"""
