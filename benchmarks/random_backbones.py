@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="*", default=list(NAMES))
     options = parser.parse_args()
     manifest, _ = sources.read(options.labels)
-    manifest, _, components = splits.split(manifest, validation=0.2, test=0.2, near_duplicate_bits=4, seed=0)
+    manifest, _, components = splits.split(manifest, Recipe())
     labels = sorted(manifest.counts)
     y = np.array([labels.index(r.label) for r in manifest.rows])
     groups = np.array([components[r.sample.id] for r in manifest.rows])

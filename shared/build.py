@@ -93,13 +93,7 @@ def build(
         raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
     manifest, problems = sources.read(data, taxonomy=taxonomy)
     _tell_problems(problems, say)
-    manifest, report, components = splits.split(
-        manifest,
-        validation=recipe.validation_fraction,
-        test=recipe.test_fraction,
-        near_duplicate_bits=recipe.near_duplicate_bits,
-        seed=recipe.seed,
-    )
+    manifest, report, components = splits.split(manifest, recipe)
     say(f"{len(manifest.rows)} images, {len(manifest.counts)} labels: {_counts(manifest)}")
     say(str(report))
     for label in report.unmeasured:

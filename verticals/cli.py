@@ -60,14 +60,19 @@ def cli() -> None:
 @click.option("--dir", "folder", type=FILE, default=Path("demo"), show_default=True, help="Where everything is put.")
 @click.option("--small", is_flag=True, help="Less of everything, for a quick look.")
 @cache_option
-def demo(vertical: str, no_open: bool, folder: Path, small: bool, cache: Path | None) -> None:
+@json_option
+def demo(vertical: str, no_open: bool, folder: Path, small: bool, cache: Path | None, as_json: bool) -> None:
     """Make raw input, then go the whole way with it, then open the review page.
 
     All images are synthetic: the numbers show how the parts work together, not how well your defects will be found.
     """
     from verticals.demo import run
 
-    run(verticals.load(vertical), folder, cache=_cache(cache), small=small, show=not no_open)
+    found = verticals.load(vertical)
+    out = sys.stderr if as_json else sys.stdout
+    facts = run(found, folder, cache=_cache(cache), small=small, show=not no_open, out=out)
+    if as_json:
+        print(json.dumps(facts))
 
 
 @cli.command()
@@ -211,15 +216,23 @@ def predict(bundle: Path, source: Path, out: Path | None, policy: Path | None, t
 @click.option("--reviewer", help="Your name; the page asks for it otherwise.")
 @click.option("--port", type=int, help="Port of the page on 127.0.0.1. Default: a free one.")
 @click.option("--no-open", is_flag=True, help="Serve the page, but do not open a browser.")
+@json_option
 def review(
-    vertical: str, store: str, findings: Path | None, reviewer: str | None, port: int | None, no_open: bool
+    vertical: str,
+    store: str,
+    findings: Path | None,
+    reviewer: str | None,
+    port: int | None,
+    no_open: bool,
+    as_json: bool,
 ) -> None:
     """Open the review page. It needs no model and no GPU; stop it with Ctrl-C."""
     from verticals.reviewing import add_findings, open_page
 
     if findings is not None:
         print(add_findings(findings, store), file=sys.stderr)
-    open_page(verticals.load(vertical), store=store, reviewer=reviewer, port=port, browser=not no_open)
+    found = verticals.load(vertical)
+    open_page(found, store=store, reviewer=reviewer, port=port, browser=not no_open, as_json=as_json)
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import Any, TextIO
 
 from shared import config, taxonomy
 from shared.build import build, to_stderr
@@ -18,8 +19,13 @@ MARK = ".loupe-demo"
 BUDGET_SECONDS = 180.0
 
 
-def run(vertical: Vertical, folder: Path, *, cache: Path, small: bool, show: bool) -> None:
-    """Run the demo in ``folder``, which is emptied first when an earlier demo left it.
+def run(
+    vertical: Vertical, folder: Path, *, cache: Path, small: bool, show: bool, out: TextIO = sys.stdout
+) -> dict[str, Any]:
+    """Run the demo in ``folder``, which is emptied first when an earlier demo left it; results are told on ``out``.
+
+    Returns:
+        Facts of the build, the evaluation, the prediction and the report.
 
     Raises:
         ConfigError: The folder holds something else.
@@ -38,7 +44,7 @@ def run(vertical: Vertical, folder: Path, *, cache: Path, small: bool, show: boo
     bundle = folder / f"{vertical.name}.bundle"
     recipe = config.load(Recipe, vertical.folder / "recipe.toml", overrides=["image_size=128"])
     labels = taxonomy.load(vertical.folder / "labels.toml")
-    build(
+    built = build(
         folder / "samples",
         bundle,
         recipe=recipe,
@@ -50,7 +56,8 @@ def run(vertical: Vertical, folder: Path, *, cache: Path, small: bool, show: boo
     )
 
     print("4. Evaluate on tiles of parts that the model has not seen", file=sys.stderr)
-    print(tell.evaluated(evaluate_bundle(bundle, folder / "samples", None)))
+    evaluated = evaluate_bundle(bundle, folder / "samples", None)
+    print(tell.evaluated(evaluated), file=out)
 
     print("\n5. Predict on today's raw input", file=sys.stderr)
     findings = folder / "findings.jsonl"
@@ -60,8 +67,8 @@ def run(vertical: Vertical, folder: Path, *, cache: Path, small: bool, show: boo
     print("6. Report", file=sys.stderr)
     truth = findings.with_name(findings.name + ".frames") / ingested.TRUTH
     facts = report_findings(findings, truth=truth, store=None, page=folder / "report.html")
-    print(tell.reported(facts))
-    print(f"\nEverything above is measured on SYNTHETIC images. Page: {folder / 'report.html'}")
+    print(tell.reported(facts), file=out)
+    print(f"\nEverything above is measured on SYNTHETIC images. Page: {folder / 'report.html'}", file=out)
 
     store = str(folder / "reviews.sqlite")
     print(f"7. Review: {add_findings(findings, store)}", file=sys.stderr)
@@ -69,6 +76,7 @@ def run(vertical: Vertical, folder: Path, *, cache: Path, small: bool, show: boo
         open_page(vertical, store=store, reviewer=None, port=None, browser=True)
     else:
         print(f"   open it with: loupe review {vertical.name} --store {store}", file=sys.stderr)
+    return {"synthetic": True, "build": built, "evaluate": evaluated, "predict": summary, "report": facts}
 
 
 def _empty(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What stands behind ``loupe review``: findings into the store, and the vertical's page in a browser."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -32,8 +33,10 @@ def add_findings(findings: Path, store: str) -> str:
         opened.close()
 
 
-def open_page(vertical: Vertical, *, store: str, reviewer: str | None, port: int | None, browser: bool) -> None:
-    """Serve the page on 127.0.0.1 until it is stopped with Ctrl-C.
+def open_page(
+    vertical: Vertical, *, store: str, reviewer: str | None, port: int | None, browser: bool, as_json: bool = False
+) -> None:
+    """Serve the page on 127.0.0.1 until it is stopped with Ctrl-C; ``as_json`` tells its address on stdout.
 
     Raises:
         ReviewError: The page does not answer within a minute, or it ended by itself.
@@ -46,6 +49,8 @@ def open_page(vertical: Vertical, *, store: str, reviewer: str | None, port: int
     try:
         _wait(page, address)
         print(f"review page: {address}  (stop with Ctrl-C)", file=sys.stderr, flush=True)
+        if as_json:
+            print(json.dumps({"address": address, "store": store, "vertical": vertical.name}), flush=True)
         if browser:
             webbrowser.open(address)
         if page.wait() not in (0, -2, -15):

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +28,11 @@ from shared.vertical import Case, Ingested, Seen, Vertical
 def check_data(data: Path, *, taxonomy: Taxonomy | None, fix: Path | None) -> dict[str, Any]:
     """Everything that spoils a training and can be seen without one; ``fix`` receives the repaired manifest."""
     found, problems = sources.read(data, taxonomy=taxonomy)
-    recipe = Recipe()
-    divided, report, _ = splits.split(
-        found,
-        validation=recipe.validation_fraction,
-        test=recipe.test_fraction,
-        near_duplicate_bits=recipe.near_duplicate_bits,
-        seed=recipe.seed,
-    )
+    divided, report, _ = splits.split(found, Recipe())
     if fix is not None:
         if report.leaked_after > 0:
-            fresh = found.with_rows(_without_split(row) for row in found.rows)
-            divided, report, _ = splits.split(
-                fresh,
-                validation=recipe.validation_fraction,
-                test=recipe.test_fraction,
-                near_duplicate_bits=recipe.near_duplicate_bits,
-                seed=recipe.seed,
-            )
+            fresh = found.with_rows(replace(row, split="") for row in found.rows)
+            divided, report, _ = splits.split(fresh, Recipe())
         manifest.save(divided, fix)
     return {
         "images": len(found.rows),
@@ -56,10 +43,6 @@ def check_data(data: Path, *, taxonomy: Taxonomy | None, fix: Path | None) -> di
         "data_hash": found.hash,
         "fixed": str(fix) if fix else None,
     }
-
-
-def _without_split(row: manifest.Row) -> manifest.Row:
-    return manifest.Row(row.sample, row.label, "", row.mask)
 
 
 def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, Any]:

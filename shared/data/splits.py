@@ -20,6 +20,7 @@ from tqdm import tqdm
 from shared.data import images
 from shared.data.manifest import SPLITS, Manifest, Row
 from shared.errors import DataError
+from shared.recipe import Recipe
 
 _GIANT = 0.25
 """A near-duplicate component with more than this share of the images says that the hash cannot tell them apart."""
@@ -117,17 +118,13 @@ def components(rows: Sequence[Row], pairs: NDArray[np.int64]) -> NDArray[np.int3
     return labels
 
 
-def split(
-    manifest: Manifest, *, validation: float, test: float, near_duplicate_bits: int, seed: int
-) -> tuple[Manifest, SplitReport, dict[str, int]]:
+def split(manifest: Manifest, recipe: Recipe) -> tuple[Manifest, SplitReport, dict[str, int]]:
     """Give every row a split; one that came with the data is kept, and its leaks are counted.
 
     Args:
         manifest: Labelled rows.
-        validation: Share of the images for validation.
-        test: Share of the images for test.
-        near_duplicate_bits: Greatest Hamming distance of two perceptual hashes that counts as the same picture.
-        seed: For ties and for the random split that leaks are compared with.
+        recipe: Says the shares of validation and test, the greatest distance of two perceptual hashes that counts as
+            the same picture, and the seed.
 
     Returns:
         The manifest with splits, what was achieved, and the component of each image id.
@@ -140,10 +137,11 @@ def split(
     if len(labels) < 2:
         found = f"only {labels[0]!r}" if labels else "none"
         raise DataError(f"{manifest.folder}: two labels or more are needed, found {found}; add images of another label")
-    pairs, bits = _pairs(manifest, near_duplicate_bits)
+    pairs, bits = _pairs(manifest, recipe.near_duplicate_bits)
     component = components(rows, pairs)
     given = all(row.split for row in rows) and {row.split for row in rows} >= {"train", "test"}
-    target = np.array([1 - validation - test, validation, test])
+    validation, seed = recipe.validation_fraction, recipe.seed
+    target = np.array([1 - validation - recipe.test_fraction, validation, recipe.test_fraction])
     y = np.array([labels.index(row.label) for row in rows])
     if given:
         assigned = _with_validation([row.split for row in rows], component, y, validation, seed)

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -170,3 +172,26 @@ def test_a_strip_that_lost_lines_is_not_examined_rather_than_ok(cache: Path, tmp
     (line,) = (json.loads(text) for text in done.stdout.splitlines())
     assert line["verdict"] == "not_examined" and line["examined"] == pytest.approx(0.75, abs=0.01)
     assert "not examined" in " ".join(line["reasons"])
+
+
+@pytest.mark.long
+def test_review_serves_its_page_with_no_model_and_no_findings_until_it_is_interrupted(tmp_path: Path) -> None:
+    store = tmp_path / "reviews.sqlite"
+    line = [LOUPE, "review", "industrial", "--store", str(store), "--no-open", "--json"]
+    page = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert page.stdout is not None
+        facts = json.loads(page.stdout.readline())
+        with urllib.request.urlopen(facts["address"], timeout=10) as answer:
+            assert answer.status == 200
+        assert facts["address"].startswith("http://127.0.0.1:") and store.is_file()
+    finally:
+        page.send_signal(signal.SIGINT)
+        _, said = page.communicate(timeout=30)
+    assert page.returncode == 130 and "interrupted; what was finished is kept" in said
+
+
+def test_a_review_store_that_is_no_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    store = tmp_path / "reviews.sqlite"
+    store.write_text("this is a letter" * 100)
+    assert "reviews.sqlite" in refused("review", "industrial", "--store", store, "--no-open")
