@@ -164,7 +164,9 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
     if page is not None:
         from shared.reporting.page import write_page
 
-        write_page(f"Loupe report: {vertical.name}", facts, page)
+        labels = taxonomy.load(vertical.folder / "labels.toml")
+        spoken = {entry.code: entry.name for entry in labels.labels}
+        write_page(f"Loupe report: {vertical.name}", facts, page, names=spoken)
     return facts
 
 

@@ -12,23 +12,34 @@ from shared import atomic
 _FOLDER = Path(__file__).parent
 
 
-def write_page(title: str, facts: Mapping[str, Any], path: Path) -> None:
+def write_page(title: str, facts: Mapping[str, Any], path: Path, *, names: Mapping[str, str] | None = None) -> None:
     """Write the page, whole or not at all.
 
     Args:
         title: Heading.
         facts: What a vertical's ``report`` returns; rates are mappings with ``value``, ``low``, ``high`` and ``n``.
         path: The HTML file.
+        names: What stands beside a label's code, e.g. ``{"SCR": "scratch"}``.
     """
     loader = jinja2.FileSystemLoader(_FOLDER)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.tests["rate"] = is_rate
+    environment.filters["words"] = words
     environment.tests["rates"] = lambda value: (
         isinstance(value, Mapping) and value and all(map(is_rate, value.values()))
     )
     template = environment.get_template("page.html.jinja")
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    atomic.write(path, template.render(title=title, facts=facts, made=made))
+    atomic.write(path, template.render(title=title, facts=facts, made=made, names=names or {}))
+
+
+def words(value: Any) -> str:
+    """A fact as a person reads it."""
+    if value is None or value == [] or value == "":
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def is_rate(value: Any) -> bool:
