@@ -17,7 +17,7 @@ from shared.review.store import Store
 from shared.review.view import Camera, View, Viewer
 from shared.taxonomy import Taxonomy
 
-_PANEL, _FACTS_HEIGHT = 350, 190
+_PANEL, _FACTS_HEIGHT = 350, 290
 _AROUND_WH = (_PANEL + 76, 138)  # what the page needs beside and above the picture, in CSS pixels
 _LEAST_WH, _MOST_WH, _USUAL_WH = (480, 360), (1800, 1200), (1160, 720)
 _DIGITS = "123456789"
