@@ -42,7 +42,7 @@ def folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    old: Path | None = None
+    aside = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
         for child in temporary.rglob("*"):
@@ -50,13 +50,14 @@ def folder(path: Path) -> Iterator[Path]:
                 _flush(child)
         temporary.chmod(0o755)
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            path.replace(old / path.name)
+            path.replace(aside)
         temporary.replace(path)
     finally:
+        # Interrupted between the two renames: the old one takes its place again.
+        if aside.exists() and not path.exists():
+            aside.replace(path)
         shutil.rmtree(temporary, ignore_errors=True)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

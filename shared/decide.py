@@ -58,23 +58,38 @@ def cells_box(cells: NDArray[np.bool_], sample: Sample) -> Box:
     return Box(x0, y0, max(x0 + 1, x1), max(y0 + 1, y1))
 
 
-def verdict(case: Case, policy: Policy, findings: Sequence[Finding], reasons: Sequence[str]) -> Decision:
+def verdict(
+    case: Case, policy: Policy, findings: Sequence[Finding], reasons: Sequence[str], *, accepted: bool = False
+) -> Decision:
     """Flag where there are findings; NOT EXAMINED where too little was looked at; pass only then.
 
-    A frame that was not looked at completely says so in every case.
+    A frame that was not looked at completely says so in every case, and a risk above the threshold never passes unless
+    the site's rules accepted what was found.
+
+    Args:
+        case: What is known about the frame.
+        policy: What the site decides.
+        findings: What was found and not accepted.
+        reasons: Why, one sentence each.
+        accepted: Whether the site's rules accepted something on this frame.
     """
     said = list(reasons)
     complete = case.examined >= policy.min_examined and bool(case.seen)
     if not complete:
         why = "; ".join(p.what for p in case.problems[:3]) or "no reason was recorded"
         said.append(f"{1 - case.examined:.2%} of it was not examined ({why})")
-    if findings:
+    highest, limit = _highest(case), threshold(case, policy)
+    risky = bool(case.seen) and highest >= limit
+    if risky and not findings and not accepted:
+        said.append(f"risk {highest:.3g} is flagged from {limit:.3g}, though nothing shows where")
+    if findings or (risky and not accepted):
         result = Verdict.FLAG
     elif not complete:
         result = Verdict.NOT_EXAMINED
     else:
         result = Verdict.PASS
-        said.append(f"examined completely; highest risk {_highest(case):.3g} below {threshold(case, policy):.3g}")
+        ground = "all of it accepted by rule" if risky else f"below {limit:.3g}"
+        said.append(f"examined completely; highest risk {highest:.3g}, {ground}")
     return Decision(case.frame, result, tuple(said), tuple(findings), case.examined)
 
 

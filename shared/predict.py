@@ -1,9 +1,9 @@
 """Images in, what the model sees in each out: decoding runs ahead of the model, problems are passed on, not dropped."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -92,18 +92,23 @@ def cases(
 
     Args:
         runtime: A loaded bundle.
-        samples: Frame by frame.
+        samples: In any order.
         folder: Where the Samples' paths start.
         skipped: Fraction of a frame's area that no Sample covers, by frame.
-        problems: What could not be read before; one about a frame without Samples becomes a case of its own, so that
-            nothing is silently missing from the answers.
+        problems: What could not be read before, ``where`` being the frame; one about a frame without Samples becomes
+            a case of its own, so that nothing is silently missing from the answers.
     """
     reasons = defaultdict(list)
     for problem in problems:
-        reasons[_frame_of(problem, {s.frame for s in samples})].append(problem)
-    answers = predict(runtime, samples, folder)
-    for frame, members in groupby(zip(samples, answers, strict=True), key=lambda pair: pair[0].frame):
-        pairs = list(members)
+        reasons[problem.where].append(problem)
+    # All Samples of a frame together, wherever they stand, in the order in which frames begin.
+    frames: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        frames[sample.frame].append(sample)
+    ordered = [sample for members in frames.values() for sample in members]
+    answers = predict(runtime, ordered, folder)
+    for frame, members in frames.items():
+        pairs = list(zip(members, islice(answers, len(members)), strict=True))
         seen = tuple(a for _, a in pairs if isinstance(a, Seen))
         failed = [a for _, a in pairs if isinstance(a, Problem)]
         area = sum(_area(s) for s, _ in pairs)
@@ -117,12 +122,3 @@ def cases(
 def _area(sample: Sample) -> int:
     box = sample.core or sample.window
     return box.width * box.height if box else sample.width * sample.height
-
-
-def _frame_of(problem: Problem, frames: Set[str]) -> str:
-    """The frame that a problem is about: the one it names, or the file itself."""
-    return (
-        problem.where
-        if problem.where in frames
-        else next((f for f in (Path(problem.where).stem, Path(problem.where).name) if f in frames), problem.where)
-    )

@@ -123,8 +123,9 @@ def _notes(bundle: Bundle, case: Case) -> list[str]:
 def _samples(
     bundle: Bundle, vertical: Vertical | None, source: Path, out: Path | None, stack: ExitStack
 ) -> tuple[Ingested, Path]:
-    if ingested.is_ingested(source):
-        return ingested.load(source), source
+    home = source.parent if source.name == ingested.MANIFEST else source
+    if ingested.is_ingested(home):
+        return ingested.load(home), home
     if vertical is not None and bundle.card["tile"]:
         if out is not None:
             folder = out.with_name(out.name + ".frames")

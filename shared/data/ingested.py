@@ -21,6 +21,7 @@ def save(ingested: Ingested, folder: Path, vertical: str) -> None:
     write_truth(ingested.truth, folder / TRUTH)
     record = {
         "vertical": vertical,
+        "samples": len(rows),
         "problems": [[p.where, p.what] for p in ingested.problems],
         "skipped": dict(ingested.skipped),
         "summary": dict(ingested.summary),
@@ -42,6 +43,10 @@ def load(folder: Path) -> Ingested:
         ) from error
     table = manifests.read_table(folder / MANIFEST)
     rows = manifests.from_table(table, folder, folder / MANIFEST).rows
+    if len(rows) != record["samples"]:
+        raise DataError(
+            f"{folder / MANIFEST}: lists {len(rows)} samples, the ingest made {record['samples']}; ingest again"
+        )
     return Ingested(
         samples=tuple(row.sample for row in rows),
         labels={row.sample.id: row.label for row in rows if row.label},

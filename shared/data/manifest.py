@@ -17,6 +17,8 @@ from shared.records import Box, Sample
 
 SPLITS = ("train", "validation", "test")
 _WINDOW = ("x", "y", "w", "h")
+_MARK = "loupe_manifest"
+"""A column that only :func:`save` writes: a user's own columns ``id`` or ``width`` mean something else."""
 _CORE = ("core_x", "core_y", "core_w", "core_h")
 
 
@@ -83,6 +85,7 @@ def save(manifest: Manifest, path: Path) -> None:
     """
     table = pd.DataFrame([_flat(row) for row in manifest.rows])
     table["vertical"] = manifest.vertical
+    table[_MARK] = 1
     table = table.dropna(axis="columns", how="all")
     with atomic.file(path) as temporary:
         if path.suffix == ".parquet":
@@ -100,11 +103,11 @@ def read_table(path: Path) -> pd.DataFrame:
         DataError: It cannot be read, or has no column ``path``.
     """
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             # Whole numbers beside empty cells come back as floats from Parquet; as text they must be whole again.
             table = pd.read_parquet(path).convert_dtypes().astype("string").fillna("")
         else:
-            table = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8-sig")
+            table = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a table ({error}); give CSV or Parquet") from error
     if "path" not in table.columns:
@@ -117,7 +120,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def is_manifest(table: pd.DataFrame) -> bool:
     """Whether a table was written by :func:`save` (then sizes and ids need not be read from the images again)."""
-    return {"id", "width", "height"} <= set(table.columns)
+    return _MARK in table.columns
 
 
 def from_table(table: pd.DataFrame, folder: Path, where: Path) -> Manifest:

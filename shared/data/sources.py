@@ -1,7 +1,8 @@
 """DATA in any of the accepted forms, a Manifest out: class folders, a table, or a VOC, COCO, YOLO or CVAT export."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,6 +14,11 @@ from shared.records import Sample
 from shared.taxonomy import Taxonomy
 
 MANIFEST_NAMES = ("manifest.csv", "manifest.parquet")
+_TABLES = (".csv", ".parquet")
+_NOT_PICTURES = frozenset(
+    [".csv", ".parquet", ".txt", ".json", ".jsonl", ".xml", ".toml", ".yaml", ".yml", ".names", ".md", ".html", ".log"]
+)
+"""Endings of what lies beside pictures and is none; any other ending may be a picture that we cannot read."""
 _SPLIT_WORDS = {
     "train": "train",
     "val": "validation",
@@ -58,21 +64,32 @@ def samples(source: Path) -> tuple[tuple[Sample, ...], Path, tuple[Problem, ...]
     """
     if not source.exists():
         raise DataError(f"{source}: does not exist; give an image, a folder of images, a table or a manifest")
-    table_file = _table_in(source)
-    if table_file is not None:
-        rows, folder, _, problems = _from_table(table_file, labelled=False)
+    if source.is_file() and source.suffix.lower() in _TABLES:
+        rows, folder, _, problems = _from_table(source, labelled=False)
+        if any(row.sample.window is not None for row in rows):
+            raise DataError(
+                f"{source}: lists windows of frames; give the folder that loupe ingest made, which knows the rest"
+            )
+        if not rows and not problems:
+            raise DataError(f"{source}: lists no image; give a table with at least one path")
         return tuple(row.sample for row in rows), folder, tuple(problems)
     folder = source if source.is_dir() else source.parent
-    files = sorted(_image_files(source)) if source.is_dir() else [source]
-    if not files:
+    files = sorted(_files(source)) if source.is_dir() else [source]
+    foreign = [f for f in files if f.suffix.lower() not in images.SUFFIXES | _NOT_PICTURES]
+    files = [f for f in files if f.suffix.lower() in images.SUFFIXES]
+    if not files and not foreign:
         raise DataError(f"{source}: holds no images; readable endings are {', '.join(sorted(images.SUFFIXES))}")
-    rows, problems = _rows([(str(f.relative_to(folder)), {}) for f in files], folder, str)
+    rows, problems = _rows([(f.relative_to(folder).as_posix(), {}) for f in files], folder, str)
+    problems += [
+        Problem(f.relative_to(folder).as_posix(), f"ending {f.suffix!r} is not read; save it as PNG, JPEG or TIFF")
+        for f in foreign
+    ]
     return tuple(row.sample for row in rows), folder, tuple(problems)
 
 
 def _table_in(path: Path) -> Path | None:
     if path.is_file():
-        return path if path.suffix in (".csv", ".parquet") else None
+        return path if path.suffix.lower() in _TABLES else None
     names = (*MANIFEST_NAMES, "labels.csv", "labels.parquet")
     return next((path / name for name in names if (path / name).is_file()), None)
 
@@ -93,7 +110,8 @@ def _from_table(path: Path, *, labelled: bool = True) -> tuple[list[Row], Path, 
     folder = path.parent
     if is_manifest(table):
         manifest = from_table(table, folder, path)
-        return list(manifest.rows), folder, manifest.vertical, []
+        rows, problems = _unchanged(manifest)
+        return rows, folder, manifest.vertical, problems
     if labelled and "label" not in table.columns:
         found = ", ".join(map(str, table.columns))
         raise DataError(f"{path}: column 'label' is missing; found {found}; needed are path,label[,group,split,mask]")
@@ -111,6 +129,21 @@ def _from_table(path: Path, *, labelled: bool = True) -> tuple[list[Row], Path, 
         entries.append((record["path"], {**record, "split": _SPLIT_WORDS.get(split, "")}))
     rows, more = _rows(entries, folder, lambda relative: f"{path}: {relative}")
     return rows, folder, "", problems + more
+
+
+def _unchanged(manifest: Manifest) -> tuple[list[Row], list[Problem]]:
+    """The rows whose files are still what the manifest says; features are kept by content, so a wrong id is poison."""
+    problems = {}
+    for file in dict.fromkeys(row.sample.path for row in manifest.rows):
+        ids = {row.sample.id.split("@")[0] for row in manifest.rows if row.sample.path == file}
+        try:
+            found = images.content_hash(manifest.folder / file)[:16]
+        except DataError as error:
+            problems[file] = Problem(file, str(error))
+            continue
+        if ids != {found}:
+            problems[file] = Problem(file, "changed after the manifest was written; make the manifest again")
+    return [row for row in manifest.rows if row.sample.path not in problems], list(problems.values())
 
 
 def _from_class_folders(folder: Path) -> tuple[list[Row], Path, str, list[Problem]]:
@@ -163,6 +196,9 @@ def _sound(rows: list[Row], taxonomy: Taxonomy | None) -> tuple[list[Row], list[
     kept: list[Row] = []
     for row in rows:
         if not row.label:
+            # Border tiles of an ingest carry no label by design; a row of a person's table is a slip.
+            if row.sample.window is None:
+                problems.append(Problem(row.sample.path, "has no label; add it, or take the row out"))
             continue
         if taxonomy is not None and taxonomy.find(row.label) is None:
             try:
@@ -171,6 +207,7 @@ def _sound(rows: list[Row], taxonomy: Taxonomy | None) -> tuple[list[Row], list[
                 problems.append(Problem(row.sample.path, str(error)))
             continue
         kept.append(row)
+    kept = kept if taxonomy is None else _one_word_per_label(kept, taxonomy)
     labels = defaultdict(set)
     for row in kept:
         labels[row.sample.id].add(row.label)
@@ -184,11 +221,16 @@ def _sound(rows: list[Row], taxonomy: Taxonomy | None) -> tuple[list[Row], list[
     return [row for row in kept if row.sample.id not in contradicting], problems
 
 
+def _one_word_per_label(rows: list[Row], taxonomy: Taxonomy) -> list[Row]:
+    """Where several words name one label (``ok`` and ``good``), the most frequent one stands for all."""
+    words: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        words[taxonomy.resolve(row.label).code][row.label] += 1
+    chosen = {word: counts.most_common(1)[0][0] for counts in words.values() for word in counts}
+    return [replace(row, label=chosen[row.label]) for row in rows]
+
+
 def _files(folder: Path) -> Iterable[Path]:
     return (
         f for f in folder.rglob("*") if f.is_file() and not any(p.startswith(".") for p in f.relative_to(folder).parts)
     )
-
-
-def _image_files(folder: Path) -> Iterable[Path]:
-    return (f for f in _files(folder) if f.suffix.lower() in images.SUFFIXES)

@@ -63,7 +63,7 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     if len(grave) > _SHOWN:
         reasons.append(f"and {len(grave) - _SHOWN} more defects")
     reasons += [f"accepted by rule: {rule}" for rule in accepted.values()]
-    return verdict(case, policy, grave, reasons)
+    return verdict(case, policy, grave, reasons, accepted=bool(accepted))
 
 
 def _accepted(findings: list[Finding], policy: IndustrialPolicy) -> dict[str, str]:

@@ -23,6 +23,8 @@ TILE_PX, HALO_PX = 96, 16
 MAX_PIECE_PIXELS = 32_000_000
 MAX_PIECE_LINES = 32_000
 """Largest PNG that is written: 32 MPix and below 2^15 lines, what browsers and OpenCV take without trouble."""
+MARK = ".loupe-frames"
+"""Says that a folder of frames is ours and may be replaced."""
 FRAMES = "frames"
 LABELS = Path(__file__).parent / "labels.toml"
 _NOTES = frozenset({".md", ".txt", ".json", ".html", ".pdf", ".yaml", ".yml", ".log"})
@@ -79,7 +81,7 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
         Samples with labels where truth is there; what could not be read, and the fraction of each frame not covered.
 
     Raises:
-        DataError: ``source`` does not exist or holds nothing to read.
+        DataError: ``source`` does not exist or holds nothing to read, or ``out/frames`` holds somebody's files.
         ConfigError: ``tile`` or ``halo`` is out of range.
     """
     if tile < 1 or halo < 0:
@@ -89,11 +91,14 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
     files, strays = _inputs(source, out)
     if not files:
         raise DataError(f"{source}: holds neither strips (.raw, .tif with a sidecar .toml) nor images; give some")
+    if (out / FRAMES).exists() and not (out / FRAMES / MARK).is_file():
+        raise DataError(f"{out / FRAMES}: holds something that no ingest wrote; give another folder after -o")
     labels = taxonomy.load(LABELS)
     names = _names(files, source if source.is_dir() else source.parent)
     harvest = _Harvest(problems=strays)
     harvest.skipped.update({p.where: 1.0 for p in strays})
     with atomic.folder(out / FRAMES) as folder:
+        (folder / MARK).touch()
         for path in tqdm(files, desc="cutting frames", unit="frame", disable=None, leave=False):
             try:
                 _take(_open(path, names[path]), folder, labels, harvest, tile=tile, halo=halo)

@@ -90,9 +90,12 @@ def _paint(patches: Sequence[_Patch], step: int) -> tuple[NDArray[np.uint8], int
     width, height = max(p.box.x1 for p in patches) - left, max(p.box.y1 for p in patches) - top
     canvas = np.zeros((-(-height // step), -(-width // step)), np.uint8)
     for patch in patches:
-        place = canvas[_slices(patch.box, left, top, step)]
-        size = (place.shape[1], place.shape[0])
-        place |= cv2.resize(patch.cells.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        across, down = patch.box.width / patch.cells.shape[1], patch.box.height / patch.cells.shape[0]
+        for row, column in zip(*np.nonzero(patch.cells), strict=True):
+            # Rounded outwards: a cell smaller than the map's step must not vanish.
+            x, y = patch.box.x0 - left + column * across, patch.box.y0 - top + row * down
+            rows = slice(int(y // step), -(-round(y + down) // step))
+            canvas[rows, int(x // step) : -(-round(x + across) // step)] = 1
     return canvas, left, top
 
 

@@ -85,7 +85,7 @@ def test_a_clean_part_passes_and_says_on_what_ground() -> None:
     case = Case("part 1", look(np.zeros((300, 300), bool)), 1.0, (), "OK", 0.5)
     decision = decide(case, None)
     assert (
-        decision.verdict is Verdict.PASS and "examined completely; highest risk 0.02 below 0.5" in decision.reasons[0]
+        decision.verdict is Verdict.PASS and "examined completely; highest risk 0.02, below 0.5" in decision.reasons[0]
     )
 
 
