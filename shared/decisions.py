@@ -1,5 +1,6 @@
 """Decisions as JSON lines: written while they are made, read by review and report."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,7 +47,10 @@ def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str
     pictures = {f.id: _shown(f, by_id, folder) for f in decision.findings}
     if case.seen:
         pictures.setdefault(decision.frame, {"image": str((folder / case.seen[0].sample.path).resolve()), "box": None})
-    record = {**extra, **as_json(decision), "shown": pictures}
+    # Another strip may come under the same name tomorrow: a verdict belongs to this content.
+    seen = [seen.sample.id for seen in case.seen] or [str(problem) for problem in case.problems]
+    content = hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
+    record = {**extra, **as_json(decision), "shown": pictures, "content": content}
     if len(case.seen) == 1 and case.seen[0].sample.window is None:
         record |= {"probabilities": dict(case.seen[0].probabilities), "novelty": case.seen[0].novelty}
     return record

@@ -1,14 +1,15 @@
 """A bundle and labelled images in, its rates on images it has not seen out, each with count and interval."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from shared.data import sources
+from shared.data import sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
 from shared.inference import Bundle, Runtime, calibration
@@ -20,17 +21,54 @@ from shared.vertical import Seen
 SAMPLES = "samples.csv"
 
 
-def write_samples(manifest: Manifest, path: Path) -> None:
-    """Write down which image served for what, so that a later evaluation can leave out what the bundle has seen."""
-    rows = [(row.sample.id, row.split) for row in manifest.rows]
-    pd.DataFrame(rows, columns=["id", "split"]).to_csv(path, index=False)
+def write_samples(manifest: Manifest, components: Mapping[str, int], path: Path) -> None:
+    """Write down which image served for what, so that a later evaluation can leave out what the bundle has seen.
+
+    Args:
+        manifest: Rows with their splits.
+        components: Component of each image id, see :func:`shared.data.splits.split`.
+        path: The table.
+    """
+    rows = [(r.sample.id, r.split, r.sample.group, components[r.sample.id]) for r in manifest.rows]
+    table = pd.DataFrame(rows, columns=["id", "split", "group", "component"])
+    if all(r.sample.window is None for r in manifest.rows):
+        hashes, decoded = splits.perceptual_hashes(manifest)
+        table["picture"] = [f"{h:016x}" if d else "" for h, d in zip(hashes.tolist(), decoded, strict=True)]
+    table.to_csv(path, index=False)
 
 
 def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:
-    """The rows whose images were not used to train or to calibrate the bundle."""
-    table = pd.read_csv(bundle.path / SAMPLES, dtype="string")
-    used = set(table.loc[table["split"] != "test", "id"])
-    return tuple(row for row in manifest.rows if row.sample.id not in used)
+    """The rows that the bundle has seen nothing of: no same image, no near copy, no image of a group it was built on.
+
+    Rows of the bundle's own test part get their component as group, so that intervals count what is independent.
+    """
+    table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)
+    used = table[table["split"] != "test"]
+    ids, groups = set(used["id"]), set(used["group"]) - {""}
+    component = dict(zip(table["id"], table["component"], strict=True))
+    near = _near(used, manifest, int(bundle.card["recipe"]["near_duplicate_bits"]))
+    fresh = []
+    for row, seen in zip(manifest.rows, near, strict=True):
+        identity, group = row.sample.id, row.sample.group
+        if identity in ids or group in groups or (seen and identity not in component):
+            continue
+        known = component.get(identity)
+        sample = replace(row.sample, group=f"component {known}") if known is not None else row.sample
+        fresh.append(replace(row, sample=sample))
+    return tuple(fresh)
+
+
+def _near(used: pd.DataFrame, manifest: Manifest, bits: int) -> NDArray[np.bool_]:
+    """Whether each row looks like an image that the bundle was built on; windows are compared by id and group alone."""
+    nothing = np.zeros(len(manifest.rows), bool)
+    if "picture" not in used or any(r.sample.window is not None for r in manifest.rows):
+        return nothing
+    known = np.array([int(h, 16) for h in used["picture"] if h], np.uint64)
+    hashes, decoded = splits.perceptual_hashes(manifest)
+    for start in range(0, len(hashes), 512):
+        block = np.bitwise_count(hashes[start : start + 512, None] ^ known[None, :]) <= bits
+        nothing[start : start + 512] = block.any(1)
+    return nothing & decoded
 
 
 def evaluate(
@@ -65,7 +103,7 @@ def evaluate(
     facts = {
         **rates.classification(labels, probabilities.argmax(1), runtime.labels, groups=groups),
         "ece": calibration.expected_calibration_error(probabilities, labels),
-        "at_threshold": _at_threshold(runtime.bundle, labels, probabilities),
+        "at_threshold": _at_threshold(runtime.bundle, labels, probabilities, groups),
         "used_for_building": len(manifest.rows) - len(fresh),
         "bundle_hash": runtime.bundle.hash,
         "data_hash": manifest.hash,
@@ -109,7 +147,9 @@ def _known_labels(
     return known, problems
 
 
-def _at_threshold(bundle: Bundle, labels: Any, probabilities: Any) -> dict[str, Any] | None:
+def _at_threshold(
+    bundle: Bundle, labels: NDArray[np.int64], probabilities: NDArray[np.float64], groups: Sequence[str]
+) -> dict[str, Any] | None:
     """Recall of what should be flagged and overkill, at the bundle's threshold."""
     if bundle.ok_label is None or bundle.threshold is None:
         return None
@@ -118,6 +158,10 @@ def _at_threshold(bundle: Bundle, labels: Any, probabilities: Any) -> dict[str, 
     bad = labels != ok
     return {
         "threshold": bundle.threshold,
-        "recall": asdict(rates.proportion(int(flagged[bad].sum()), int(bad.sum()))),
-        "flagged_ok": asdict(rates.proportion(int(flagged[~bad].sum()), int((~bad).sum()))),
+        "recall": asdict(_grouped(flagged, bad, groups)),
+        "flagged_ok": asdict(_grouped(flagged, ~bad, groups)),
     }
+
+
+def _grouped(flagged: NDArray[np.bool_], chosen: NDArray[np.bool_], groups: Sequence[str]) -> rates.Rate:
+    return rates.grouped(flagged[chosen], [g for g, c in zip(groups, chosen, strict=True) if c])

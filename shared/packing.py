@@ -17,7 +17,7 @@ from shared.inference import bundle as bundles
 from shared.inference.novelty import Novelty
 from shared.reporting import card
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 """Largest difference between a probability of the graph (float32) and of the head (float64)."""
 
 
@@ -74,7 +74,9 @@ def golden_patterns() -> list[NDArray[np.uint8]]:
     return [np.clip(127.5 + 100 * f, 0, 255).astype(np.uint8) for f in fields]
 
 
-def write(out: Path, model: bytes, facts: Mapping[str, Any], manifest: Manifest) -> Bundle:
+def write(
+    out: Path, model: bytes, facts: Mapping[str, Any], manifest: Manifest, components: Mapping[str, int]
+) -> Bundle:
     """Write the folder whole or not at all; it is loaded and self-tested before it takes its name.
 
     Args:
@@ -82,10 +84,11 @@ def write(out: Path, model: bytes, facts: Mapping[str, Any], manifest: Manifest)
         model: Content of ``model.onnx``.
         facts: Content of ``bundle.json`` and of the model card.
         manifest: The images that were used, and for what.
+        components: Component of each image id.
     """
     with atomic.folder(out) as folder:
         (folder / bundles.MODEL).write_bytes(model)
-        write_samples(manifest, folder / SAMPLES)
+        write_samples(manifest, components, folder / SAMPLES)
         (folder / "MODEL_CARD.md").write_text(card.render(facts), encoding="utf-8")
         bundles.seal(folder, facts)
         runtime.Runtime.open(folder)

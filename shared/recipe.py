@@ -54,6 +54,8 @@ class Recipe:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed is above 0 and below 1")
         if self.test_fraction + self.validation_fraction > 0.9:
             raise ValueError("test_fraction and validation_fraction leave less than a tenth for training; lower them")
+        if not 0 <= self.near_duplicate_bits <= 16:
+            raise ValueError(f"near_duplicate_bits is {self.near_duplicate_bits}; allowed is 0 to 16")
         if self.folds < 2:
             raise ValueError(f"folds is {self.folds}; allowed is 2 or more")
         if not self.lambdas or min(self.lambdas) <= 0:

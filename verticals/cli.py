@@ -36,6 +36,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(DONE)
+    except OSError as error:
+        # A full disk, a folder without permission, a file where a folder should be: nothing of ours is broken.
+        where = error.filename or "the disk"
+        _end(f"loupe: {where}: {error.strerror or error}; free space, or give another place", CHANGE_SOMETHING)
 
 
 def _end(message: str, code: int) -> None:
@@ -150,15 +154,13 @@ def build(
     """
     from shared import config
     from shared.build import build as build_bundle
-    from shared.data.manifest import read_table
+    from shared.data.sources import vertical_of
     from shared.deadline import parse_seconds
     from shared.recipe import Recipe
     from verticals import tell
 
     seconds = parse_seconds(budget)
-    table = data / "manifest.csv" if data.is_dir() else data
-    if not vertical and table.is_file() and table.suffix == ".csv":
-        vertical = str(read_table(table).get("vertical", [""])[0])
+    vertical = vertical or vertical_of(data)
     named = {"backbone": backbone, "weights": weights, "recall": recall}
     options = [
         f"{k}={v!r}" if isinstance(v, float) else f"{k}={json.dumps(str(v))}" for k, v in named.items() if v is not None

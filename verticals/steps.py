@@ -14,14 +14,14 @@ import verticals
 from shared import decisions, taxonomy
 from shared.data import ingested, manifest, sources, splits
 from shared.decide import decide as decide_whole
-from shared.errors import DataError
+from shared.errors import ConfigError, DataError
 from shared.evaluate import evaluate
 from shared.inference import Bundle, Runtime
 from shared.policy import Policy
 from shared.predict import cases
 from shared.recipe import Recipe
 from shared.records import Decision, Finding, Review, Verdict
-from shared.taxonomy import Taxonomy, guess_ok
+from shared.taxonomy import Taxonomy
 from shared.vertical import Case, Ingested, Seen, Vertical
 
 
@@ -52,22 +52,20 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
     labels = taxonomy.load(vertical.folder / "labels.toml") if vertical else None
     facts, seen, problems = evaluate(runtime, data, taxonomy=labels)
     facts["left_out"] = [str(p) for p in problems]
+    facts["vertical"] = vertical.name if vertical else ""
+    facts["report"] = None
     if vertical is not None and all(s.sample.window is None for _, s in seen):
         made, truth = [], []
         for row, s in seen:
             made.append(vertical.decide(_whole_case(s, runtime.bundle), policy))
-            if row.label != runtime.bundle.ok_label:
-                truth.append(_truth(s.sample.frame, row.label))
-        facts[vertical.name] = vertical.report(made, truth, [])
+            ok = row.label == runtime.bundle.ok_label
+            truth.append(Finding(s.sample.frame, row.label, 1.0, 0.0 if ok else 1.0))
+        facts["report"] = vertical.report(made, truth, [])
     return facts
 
 
 def _whole_case(seen: Seen, bundle: Bundle) -> Case:
     return Case(seen.sample.frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold)
-
-
-def _truth(frame: str, label: str) -> Finding:
-    return Finding(frame, label, 1.0, 1.0)
 
 
 def predict_source(
@@ -78,6 +76,8 @@ def predict_source(
     Raw files are ingested first: beside ``out`` (the review page shows those frames), or into a folder that is deleted
     at the end.
     """
+    if out is not None and out.is_dir():
+        raise ConfigError(f"-o {out}: is a folder; give the name of a file for the JSON lines")
     runtime = Runtime.open(bundle, threads=threads)
     vertical = _vertical_of(runtime.bundle)
     started = time.monotonic()
@@ -158,6 +158,12 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
         raise DataError(f"{findings}: says {len(names)} verticals; a report needs the findings of exactly one vertical")
     vertical = verticals.load(names.pop())
     known = _read_truth(truth, vertical) if truth is not None else ()
+    frames = {line.decision.frame for line in lines}
+    if known and not frames & {finding.frame for finding in known}:
+        raise DataError(
+            f"{truth}: names no frame of {findings} (e.g. {known[0].frame!r} against {min(frames)!r}); predict on the "
+            "folder from which the table's paths start"
+        )
     facts = vertical.report([line.decision for line in lines], known, _reviews(store))
     facts |= {"findings": str(findings), "truth": str(truth) if truth else None, "vertical": vertical.name}
     facts["bundle_hash"] = lines[0].extra.get("bundle_hash", "")
@@ -172,18 +178,23 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
 
 
 def _read_truth(path: Path, vertical: Vertical) -> tuple[Finding, ...]:
+    """What is known, from an ingest's truth.jsonl or a table with path,label; images need not be there any more."""
     if path.suffix == ".jsonl":
         return ingested.read_truth(path)
     labels = taxonomy.load(vertical.folder / "labels.toml")
-    found, problems = sources.read(path, taxonomy=labels)
-    for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
-    ok = guess_ok(found.counts)
-    return tuple(
-        _truth(row.sample.frame, row.label)
-        for row in found.rows
-        if row.label != ok and not labels.resolve(row.label).ok
-    )
+    table = manifest.read_table(path)
+    if "label" not in table.columns:
+        raise DataError(f"{path}: column 'label' is missing; needed are path,label")
+    known = []
+    for frame, word in zip(table["path"], table["label"], strict=True):
+        entry = labels.find(word)
+        if entry is None:
+            print(
+                f"left out: {path}: label {word!r} of {frame} is unknown; nothing is claimed about it", file=sys.stderr
+            )
+        else:
+            known.append(Finding(frame, entry.code, 1.0, 0.0 if entry.ok else 1.0))
+    return tuple(known)
 
 
 def _reviews(store: str | None) -> tuple[Review, ...]:

@@ -67,8 +67,10 @@ def evaluated(facts: Facts) -> str:
         lines.append(f"flagged from risk {at['threshold']:.3g}: recall {rate(at['recall'])}")
         lines.append(f"{'':24} flagged although OK {rate(at['flagged_ok'])}")
     lines += [f"left out: {p}" for p in facts["left_out"]]
-    if "industrial" in facts:
-        lines += ["", reported(facts["industrial"])]
+    if facts["report"]:
+        lines += ["", reported(facts["report"])]
+    elif facts["vertical"]:
+        lines.append("these are windows of frames; for whole parts: loupe predict, then loupe report")
     return "\n".join(lines)
 
 
@@ -108,6 +110,8 @@ def reported(facts: Facts) -> str:
         lines.append(f"escapes (defective, passed)  {rate(facts['escapes'])}")
         lines.append(f"overkill (OK, flagged)       {rate(facts['overkill'])}")
         lines.append(f"findings that touch no known defect: {facts['false_findings']}")
+    if facts["without_truth"] and facts.get("truth", True):
+        lines.append(f"parts about which no truth is known: {facts['without_truth']}")
     if facts["without_answer"]:
         lines.append(f"no decision at all about: {', '.join(facts['without_answer'])}")
     lines.append(f"NOT EXAMINED                 {rate(facts['not_examined'])}")

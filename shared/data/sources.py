@@ -87,6 +87,15 @@ def samples(source: Path) -> tuple[tuple[Sample, ...], Path, tuple[Problem, ...]
     return tuple(row.sample for row in rows), folder, tuple(problems)
 
 
+def vertical_of(data: Path) -> str:
+    """Name of the vertical whose ingest made the manifest at ``data``; empty for anything else."""
+    table_file = _table_in(data) if data.exists() else None
+    if table_file is None:
+        return ""
+    table = read_table(table_file)
+    return str(table["vertical"].iloc[0]) if is_manifest(table) and len(table) else ""
+
+
 def _table_in(path: Path) -> Path | None:
     if path.is_file():
         return path if path.suffix.lower() in _TABLES else None

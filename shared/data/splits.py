@@ -22,6 +22,7 @@ from shared.data.manifest import SPLITS, Manifest, Row
 from shared.errors import DataError
 from shared.recipe import Recipe
 
+_FEW = 20
 _GIANT = 0.25
 """A near-duplicate component with more than this share of the images says that the hash cannot tell them apart."""
 
@@ -36,7 +37,7 @@ class SplitReport:
         ratio: Images per split, relative to the test images, e.g. ``"3.02 : 1.01 : 1"``.
         given: True where the split came with the data and was kept.
         duplicates: Images that have an exact copy.
-        near_duplicates: Pairs of near-duplicate images across different groups.
+        near_duplicates: Images that are a near copy of one in another group.
         near_duplicate_bits: The distance that was used; lower than asked for where the hash cannot tell images apart.
         leaked_before: Share of test images that would share a component with a training image: in the split that came
             with the data, or else in a random split by image.
@@ -61,7 +62,8 @@ class SplitReport:
         return (
             f"train : validation : test = {' : '.join(str(self.images[s]) for s in SPLITS)} images ({self.ratio}), "
             f"{' : '.join(str(self.components[s]) for s in SPLITS)} independent components; "
-            f"{self.duplicates} exact copies, {self.near_duplicates} near-duplicate pairs; "
+            f"{self.duplicates} exact copies, {self.near_duplicates} near copies "
+            f"(hashes within {self.near_duplicate_bits} of 64 bits); "
             f"{self.leaked_before:.1%} of the test images leaked before ({origin}), {self.leaked_after:.1%} now"
         )
 
@@ -91,15 +93,20 @@ def _phash(path: Path) -> np.uint64 | None:
 
 
 def near_pairs(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
-    """Pairs of rows whose hashes differ in at most ``bits`` bits; shape ``(pairs, 2)``, first index the smaller."""
-    found = []
-    for start in range(0, len(hashes), 512):
-        block = hashes[start : start + 512]
-        near = np.bitwise_count(block[:, None] ^ hashes[None, :]) <= bits
+    """Pairs of rows ``(pairs, 2)`` that connect all whose hashes differ in at most ``bits`` bits.
+
+    Rows with equal hashes are chained rather than paired each with each, so that a thousand equal pictures are a
+    thousand pairs and not a million.
+    """
+    unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    chained = np.stack([first[inverse], np.arange(len(hashes))], 1)
+    found = [chained[chained[:, 0] != chained[:, 1]]]
+    for start in range(0, len(unique) if bits else 0, 512):
+        near = np.bitwise_count(unique[start : start + 512, None] ^ unique[None, :]) <= bits
         i, j = np.nonzero(near)
         i = i + start
-        found.append(np.stack([i, j], 1)[i < j])
-    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+        found.append(np.stack([first[i], first[j]], 1)[i < j])
+    return np.concatenate(found)
 
 
 def components(rows: Sequence[Row], pairs: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -139,7 +146,7 @@ def split(manifest: Manifest, recipe: Recipe) -> tuple[Manifest, SplitReport, di
         raise DataError(f"{manifest.folder}: two labels or more are needed, found {found}; add images of another label")
     pairs, bits = _pairs(manifest, recipe.near_duplicate_bits)
     component = components(rows, pairs)
-    given = all(row.split for row in rows) and {row.split for row in rows} >= {"train", "test"}
+    given = _given(rows)
     validation, seed = recipe.validation_fraction, recipe.seed
     target = np.array([1 - validation - recipe.test_fraction, validation, recipe.test_fraction])
     y = np.array([labels.index(row.label) for row in rows])
@@ -156,6 +163,19 @@ def split(manifest: Manifest, recipe: Recipe) -> tuple[Manifest, SplitReport, di
     return done, _report(done, component, pairs, bits, given, before), of_id
 
 
+def _given(rows: Sequence[Row]) -> bool:
+    """Whether the data came with a split; half a split is refused, because guessing would train on somebody's test."""
+    words = Counter(row.split for row in rows)
+    if set(words) == {""}:
+        return False
+    if words[""] or not {"train", "test"} <= set(words):
+        found = ", ".join(f"{n} {word or 'empty'}" for word, n in sorted(words.items()))
+        raise DataError(
+            f"column 'split' has {found}; fill it for every row with train and test, or leave the column out"
+        )
+    return True
+
+
 def _pairs(manifest: Manifest, bits: int) -> tuple[NDArray[np.int64], int]:
     # Windows of one frame overlap by design and frames are groups already; comparing them would join whole strips.
     if any(row.sample.window is not None for row in manifest.rows):
@@ -165,7 +185,7 @@ def _pairs(manifest: Manifest, bits: int) -> tuple[NDArray[np.int64], int]:
         pairs = near_pairs(hashes, bits)
         pairs = pairs[decoded[pairs].all(1)]
         sizes = Counter(components([Row(replace(r.sample, group="")) for r in manifest.rows], pairs).tolist())
-        if bits == 0 or max(sizes.values()) <= max(2, _GIANT * len(manifest.rows)):
+        if bits == 0 or max(sizes.values()) <= max(_FEW, _GIANT * len(manifest.rows)):
             return pairs, bits
         bits -= 1
 

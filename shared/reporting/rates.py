@@ -17,19 +17,19 @@ class Rate:
     """A share with its interval.
 
     Attributes:
-        value: The share, NaN where n is 0.
+        value: The share, None where n is 0.
         low: Lower end of the 95 % interval.
         high: Upper end.
         n: Number of cases behind it.
     """
 
-    value: float
+    value: float | None
     low: float
     high: float
     n: int
 
     def __str__(self) -> str:
-        if self.n == 0:
+        if self.value is None:
             return "no cases"
         return f"{self.value:.1%} [{self.low:.1%} .. {self.high:.1%}] n={self.n}"
 
@@ -39,9 +39,52 @@ def proportion(successes: int, n: int) -> Rate:
     from scipy.stats import binomtest
 
     if n == 0:
-        return Rate(float("nan"), 0.0, 1.0, 0)
+        return Rate(None, 0.0, 1.0, 0)
     interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="exact")
     return Rate(successes / n, float(interval.low), float(interval.high), n)
+
+
+def grouped(successes: NDArray[np.bool_], groups: Sequence[str]) -> Rate:
+    """A share of cases that come in groups (parts, patients, fields), with an interval that knows it.
+
+    The interval is Clopper and Pearson's for the effective number of cases: as many independent cases as would vary
+    like these groups do (linearised variance of a ratio, Kish's design effect). Where nothing varies it is the number
+    of groups.
+
+    Args:
+        successes: ``(n,)``.
+        groups: Group of each case ``(n,)``; empty text means a group of its own.
+    """
+    n = len(successes)
+    if n == 0:
+        return Rate(None, 0.0, 1.0, 0)
+    member = _members(groups)
+    count = int(member.max()) + 1
+    share = float(np.mean(successes))
+    residual = np.bincount(member, weights=np.asarray(successes, float) - share)
+    variance = float((residual**2).sum()) / n**2 * count / max(count - 1, 1)
+    low, high = _interval(share, variance, n, count)
+    return Rate(share, low, high, n)
+
+
+def _members(groups: Sequence[str]) -> NDArray[np.int64]:
+    keys = [g or f"#{i}" for i, g in enumerate(groups)]
+    member: NDArray[np.int64] = np.unique(keys, return_inverse=True)[1]
+    return member
+
+
+def _interval(share: float, variance: float, n: int, groups: int) -> tuple[float, float]:
+    """Clopper and Pearson's interval for the number of independent cases that would have this variance."""
+    from scipy.stats import beta
+
+    if groups < 2:
+        return 0.0, 1.0
+    effective = share * (1 - share) / variance if variance > 1e-12 else float(groups)
+    effective = float(np.clip(effective, 1.0, n))
+    right, wrong, tail = share * effective, (1 - share) * effective, (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, right, wrong + 1)) if right > 0 else 0.0
+    high = float(beta.ppf(1 - tail, right + 1, wrong)) if wrong > 0 else 1.0
+    return low, high
 
 
 def confusion(labels: Indices, predicted: Indices, classes: int) -> NDArray[np.int64]:
@@ -79,8 +122,8 @@ def classification(
 ) -> dict[str, Any]:
     """Accuracy, balanced accuracy and macro-F1 with intervals, and recall per label.
 
-    Images of one group (part, patient, field) are alike, so the intervals of the three summaries come from resampling
-    groups, not images (percentile bootstrap). Recall per label has the exact binomial interval.
+    Images of one group (part, patient, field) are alike, so every interval counts groups, see :func:`grouped`; the
+    variance of the three summaries comes from resampling groups.
 
     Args:
         labels: True labels ``(n,)``.
@@ -94,16 +137,16 @@ def classification(
         recall, low, high, precision) and ``confusion``.
     """
     classes = len(names)
-    keys = [g or f"#{i}" for i, g in enumerate(groups)]
-    unique, member = np.unique(keys, return_inverse=True)
-    per_group = np.zeros((len(unique), classes * classes))
+    member = _members(groups)
+    count = int(member.max()) + 1
+    per_group = np.zeros((count, classes * classes))
     np.add.at(per_group, (member, labels * classes + predicted), 1)
     total = per_group.sum(0).reshape(classes, classes)
     rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=RESAMPLES)
+    times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     resampled = (times @ per_group).reshape(-1, classes, classes)
     summaries = {
-        name: _summary(statistic(total), statistic(resampled))
+        name: _summary(statistic(total), statistic(resampled), len(labels), count)
         for name, statistic in (
             ("accuracy", accuracy),
             ("balanced_accuracy", balanced_accuracy),
@@ -112,24 +155,27 @@ def classification(
     }
     per_label = {}
     for i, name in enumerate(names):
-        recall = proportion(int(total[i, i]), int(total[i].sum()))
+        mine = labels == i
+        recall = grouped(predicted[mine] == i, [g for g, m in zip(groups, mine, strict=True) if m])
         said = int(total[:, i].sum())
         per_label[name] = {
             "n": recall.n,
-            "recall": None if recall.n == 0 else recall.value,
+            "recall": recall.value,
             "low": recall.low,
             "high": recall.high,
             "precision": float(total[i, i] / said) if said else None,
         }
     return {
         "n": len(labels),
-        "groups": len(unique),
+        "groups": count,
         **summaries,
         "per_label": per_label,
         "confusion": total.astype(int).tolist(),
     }
 
 
-def _summary(value: NDArray[np.float64], resampled: NDArray[np.float64]) -> dict[str, float]:
-    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return {"value": float(value), "low": float(low), "high": float(high)}
+def _summary(value: NDArray[np.float64], resampled: NDArray[np.float64], n: int, groups: int) -> dict[str, float]:
+    # The bootstrap of G groups underestimates a variance by (G - 1) / G.
+    variance = float(resampled.var()) * groups / max(groups - 1, 1)
+    low, high = _interval(float(value), variance, n, groups)
+    return {"value": float(value), "low": low, "high": high}

@@ -109,7 +109,7 @@ class Desk:
         stands = {Action.CONFIRM: item.label, Action.REJECT: self._ok_label}.get(action, label)
         review = Review(item.id, action, stands, self.reviewer, now(), self._elapsed(), note.strip())
         try:
-            number = self.store.record(review)
+            number = self.store.record(review, shown=item.digest)
         except ReviewError as error:
             self.message = f"Not recorded: {error}"
             return False

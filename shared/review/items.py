@@ -82,15 +82,15 @@ def items_of(lines: Iterable[Line], *, batch: str = "") -> Iterator[Item]:
     """
     for line in lines:
         decision = line.decision
-        notes = tuple(line.extra.get("notes", ()))
+        notes, content = tuple(line.extra.get("notes", ())), str(line.extra.get("content", ""))
         if decision.verdict is Verdict.PASS:
             continue
         for finding in decision.findings:
             yield _of_finding(finding, decision, line.shown.get(finding.id), batch, notes)
         if not decision.findings:
-            yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch, notes)
+            yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch, notes, content)
         elif decision.examined < 1 and all(f.id != decision.frame for f in decision.findings):
-            yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch, notes)
+            yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch, notes, content)
 
 
 def _of_finding(finding: Finding, decision: Decision, shown: Shown | None, batch: str, notes: tuple[str, ...]) -> Item:
@@ -114,7 +114,9 @@ def _of_finding(finding: Finding, decision: Decision, shown: Shown | None, batch
     )
 
 
-def _of_frame(decision: Decision, shown: Shown | None, verdict: Verdict, batch: str, notes: tuple[str, ...]) -> Item:
+def _of_frame(
+    decision: Decision, shown: Shown | None, verdict: Verdict, batch: str, notes: tuple[str, ...], content: str
+) -> Item:
     return Item(
         id=decision.frame,
         frame=decision.frame,
@@ -127,4 +129,5 @@ def _of_frame(decision: Decision, shown: Shown | None, verdict: Verdict, batch: 
         reasons=(*decision.reasons, *notes),
         examined=decision.examined,
         batch=batch,
+        payload={"samples": [content]} if content else {},
     )

@@ -117,22 +117,27 @@ class Store:
             c.execute(tables.items.update().where(tables.items.c.id == i).values(rows.of_item(by_id[i])))
         return Added(len(new), len(changed), len(old) - len(changed))
 
-    def record(self, review: Review) -> int:
+    def record(self, review: Review, *, shown: str | None = None) -> int:
         """Append one verdict; when this returns, it is on the disk.
+
+        Args:
+            review: The verdict.
+            shown: Digest of the item as the person saw it; a verdict on something that was replaced meanwhile is
+                refused. None where nothing was on a screen.
 
         Returns:
             The number of its row.
 
         Raises:
-            ReviewError: The item is unknown or has a standing verdict, the verdict is not complete, or the store
-                does not answer.
+            ReviewError: The item is unknown, was replaced or has a standing verdict, the verdict is not complete, or
+                the store does not answer.
         """
         if review.action is Action.UNDO:
             raise ReviewError(f"{review.item}: an undo is not recorded by itself; call undo")
         _check(review)
-        return self._write(lambda c: self._record(c, review))
+        return self._write(lambda c: self._record(c, review, shown))
 
-    def _record(self, c: sa.Connection, review: Review) -> int:
+    def _record(self, c: sa.Connection, review: Review, shown: str | None) -> int:
         row = c.execute(sa.select(tables.items).where(tables.items.c.id == review.item)).one_or_none()
         if row is None:
             raise ReviewError(f"{self.where}: has no item {review.item!r}; add its decision first")
@@ -142,7 +147,10 @@ class Store:
                 f"{review.item}: was judged by {standing.reviewer} at {standing.at} ({standing.action} "
                 f"{standing.label}); that verdict has to be taken back before another"
             )
-        return self._append(c, review, rows.item_of(row).digest)
+        digest = rows.item_of(row).digest
+        if shown is not None and shown != digest:
+            raise ReviewError(f"{review.item}: was renewed while it was on the screen; look at it again")
+        return self._append(c, review, digest)
 
     def undo(self, reviewer: str, seconds: float = 0.0) -> Review | None:
         """Take back the latest standing verdict of a reviewer by appending an UNDO row.

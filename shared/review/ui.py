@@ -290,7 +290,7 @@ def _verdict_keys(this: _Page, item: Item, *, visible: bool) -> None:
 
     if item.verdict is Verdict.NOT_EXAMINED:
         button(st, "Stays not examined", "D", Action.CONFIRM, type="primary")
-        button(st, "OK: I saw all of it", "Shift+O", Action.REJECT)
+        button(st, "OK: I inspected the part itself", "Shift+O", Action.REJECT)
     else:
         button(st, f"It is: {texts.name(this.taxonomy, item.label)}", "D", Action.CONFIRM, type="primary")
         button(st, "OK: nothing there", "O", Action.REJECT)

@@ -93,6 +93,15 @@ class Store:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        try:
+            self._create()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # locked, or no space: the file may be sound
+                raise
+            path.unlink()  # a cache that cannot be read is no loss: everything in it can be computed again
+            self._create()
+
+    def _create(self) -> None:
         with self._open() as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS features (id TEXT PRIMARY KEY, vector BLOB NOT NULL)")
 

@@ -51,13 +51,16 @@ def test_evaluation_leaves_out_what_the_bundle_has_seen_also_for_windows(bundle:
 
     from shared.data.manifest import Manifest, Row
     from shared.evaluate import SAMPLES, write_samples
-    from shared.records import Sample
+    from shared.records import Box, Sample
 
-    rows = tuple(Row(Sample(f"ab@{i},0,8,8", "f.png", 8, 8), "x", s) for i, s in enumerate(("train", "test")))
+    rows = tuple(
+        Row(Sample(f"ab@{i},0,8,8", "f.png", 8, 8, window=Box(i, 0, i + 8, 8)), "x", s)
+        for i, s in enumerate(("train", "test"))
+    )
     opened = bundles.load(bundle)
     folder = pictures.parent / "samples-only"
     folder.mkdir(exist_ok=True)
-    write_samples(Manifest(rows, folder), folder / SAMPLES)
+    write_samples(Manifest(rows, folder), {row.sample.id: i for i, row in enumerate(rows)}, folder / SAMPLES)
     left = unseen(replace(opened, path=folder), Manifest(rows, folder))
     assert [row.sample.id for row in left] == ["ab@1,0,8,8"]
 

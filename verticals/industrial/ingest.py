@@ -198,6 +198,8 @@ def _take(frame: _Frame, folder: Path, labels: taxonomy.Taxonomy, harvest: _Harv
     truth, problems = read(frame.path, frame.name, (frame.width, frame.expected), labels, frame.mm_per_px)
     harvest.problems += [*frame.problems, *problems]
     harvest.truth += truth.findings
+    if truth.known and not truth.findings:
+        harvest.truth.append(Finding(frame.name, "OK", probability=1.0, risk=0.0))
     harvest.frames += 1
     covered, codes = 0, (*defect_codes(labels), UNKNOWN)
     for cells in _pieces(frame, tile=tile, halo=halo):
@@ -284,7 +286,7 @@ def _result(harvest: _Harvest, found: int) -> Ingested:
         "tiles": len(harvest.samples),
         "labelled": len(harvest.labels),
         "labels": dict(sorted(counts.items())),
-        "true_defects": len(harvest.truth),
+        "true_defects": sum(t.risk > 0 for t in harvest.truth),
         "synthetic": any(sample.provenance.get("synthetic") for sample in harvest.samples),
     }
     return Ingested(

@@ -6,8 +6,10 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from shared.records import Action, Box, Decision, Finding, Review, Verdict
-from shared.reporting.rates import proportion
+from shared.reporting.rates import Rate, grouped, proportion
 
 COVERED = 0.2
 """A true defect counts as found when flagged regions cover at least this share of its box: an inspector who is shown a
@@ -19,17 +21,20 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
 
     Args:
         decisions: One per part or image.
-        truth: Defects that are known to be there; parts without any are OK.
+        truth: What is known: defects, and with risk 0 the parts that are known to be OK. Parts that are in neither are
+            counted, and nothing is claimed about them.
         reviews: Verdicts of inspectors; empty where nobody has looked yet.
 
     Returns:
         ``parts`` (counts per verdict), ``recall`` over all defects and ``recall_per_type`` (each value, low, high, n,
         and how many got the right type), ``escapes`` (defective parts that passed), ``overkill`` (OK parts that were
         flagged), ``not_examined``, ``without_answer`` (parts with known defects that no decision is about; their
-        defects count as missed), ``false_findings``, ``length_error`` in percent, and ``review``.
+        defects count as missed), ``without_truth`` (parts about which nothing is known), ``false_findings``, the
+        median ``length_error`` and ``review``.
     """
-    real = _by_frame(truth)
-    found_by_type: dict[str, list[bool]] = defaultdict(list)
+    real = _by_frame([t for t in truth if t.risk > 0])
+    known_ok = {t.frame for t in truth if t.risk == 0} - set(real)
+    found_by_type: dict[str, list[tuple[bool, str]]] = defaultdict(list)
     typed_by_type: dict[str, int] = defaultdict(int)
     false_findings, length_errors = 0, []
     for decision in decisions:
@@ -37,34 +42,41 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         for defect in defects:
             hits = [f for f in decision.findings if touches(f, defect)]
             found = decision.verdict is not Verdict.PASS and covered(hits, defect)
-            found_by_type[defect.label].append(found)
+            found_by_type[defect.label].append((found, decision.frame))
             typed_by_type[defect.label] += found and any(f.label == defect.label for f in hits)
             if found and len(hits) == 1 and hits[0].length_mm and defect.length_mm:
                 length_errors.append(abs(hits[0].length_mm / defect.length_mm - 1))
-        false_findings += sum(not any(touches(f, d) for d in defects) for f in decision.findings)
+        if decision.frame in real or decision.frame in known_ok:
+            false_findings += sum(not any(touches(f, d) for d in defects) for f in decision.findings)
     answered = {d.frame for d in decisions}
     unanswered = sorted(set(real) - answered)
     for defect in (d for frame in unanswered for d in real[frame]):
-        found_by_type[defect.label].append(False)
+        found_by_type[defect.label].append((False, defect.frame))
     defective = [d for d in decisions if real.get(d.frame)]
-    good = [d for d in decisions if not real.get(d.frame)]
-    every = [found for rows in found_by_type.values() for found in rows]
+    good = [d for d in decisions if d.frame in known_ok]
+    every = [row for rows in found_by_type.values() for row in rows]
     return {
         "parts": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
-        "recall": asdict(proportion(sum(every), len(every))),
+        "recall": asdict(_recall(every)),
         "recall_per_type": {
-            label: {**asdict(proportion(sum(rows), len(rows))), "typed_right": typed_by_type[label]}
+            label: {**asdict(_recall(rows)), "typed_right": typed_by_type[label]}
             for label, rows in sorted(found_by_type.items())
         },
         "escapes": asdict(proportion(sum(d.verdict is Verdict.PASS for d in defective), len(defective))),
         "overkill": asdict(proportion(sum(d.verdict is Verdict.FLAG for d in good), len(good))),
         "not_examined": asdict(proportion(sum(d.verdict is Verdict.NOT_EXAMINED for d in decisions), len(decisions))),
         "without_answer": unanswered,
+        "without_truth": len(decisions) - len(defective) - len(good),
         "false_findings": false_findings,
         "length_error_median": median(length_errors) if length_errors else None,
         "lengths_compared": len(length_errors),
         "review": _review(reviews),
     }
+
+
+def _recall(rows: Sequence[tuple[bool, str]]) -> Rate:
+    """Share of defects found; defects of one part are alike, so the interval counts parts."""
+    return grouped(np.array([found for found, _ in rows], bool), [frame for _, frame in rows])
 
 
 def touches(finding: Finding, defect: Finding) -> bool:

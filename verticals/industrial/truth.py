@@ -36,12 +36,14 @@ class Truth:
         defects: ``(H, W)`` int32, number of the connected defect, 0 where there is none; None likewise.
         pixels: Pixels of each connected defect.
         findings: The true defects.
+        known: Whether the list of findings is the truth; if not, an empty one means that nobody looked.
     """
 
     types: NDArray[np.uint8] | None = None
     defects: NDArray[np.int32] | None = None
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     findings: tuple[Finding, ...] = ()
+    known: bool = False
 
 
 def defect_codes(taxonomy: Taxonomy) -> tuple[str, ...]:
@@ -83,8 +85,9 @@ def read(
         problems.append(Problem(frame, f"its truth is left out: {error}"))
         return Truth(), problems
     if types is not None:
-        return Truth(types, *_connected(types), findings), problems
-    return Truth(findings=findings), problems
+        known = table.is_file() or not types.any()
+        return Truth(types, *_connected(types), findings, known), problems
+    return Truth(findings=findings, known=table.is_file()), problems
 
 
 def label(truth: Truth, tile: Tile, codes: tuple[str, ...]) -> str | None:
@@ -199,7 +202,7 @@ def _from_boxes(
         across, along = (side * mm for side, mm in zip((box.width, box.height), mm_per_px or (0, 0), strict=True))
         length, area = (float(np.hypot(across, along)), across * along) if mm_per_px else (None, None)
         findings.append(Finding(frame, code, 1.0, 1.0, box, length_mm=length, area_mm2=area))
-    return Truth(types, defects, np.bincount(defects.ravel()), tuple(findings)), problems
+    return Truth(types, defects, np.bincount(defects.ravel()), tuple(findings), known=True), problems
 
 
 def _boxes(path: Path, size: tuple[int, int]) -> list[tuple[str, Box]]:

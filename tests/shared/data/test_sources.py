@@ -139,3 +139,40 @@ def test_class_folders_below_split_folders_keep_their_split(folder: Path) -> Non
             cv2.imwrite(str(folder / split / label / "x.png"), np.full((9, 9), len(split + label), np.uint8))
     manifest, problems = sources.read(folder)
     assert {r.split for r in manifest.rows} == {"train", "validation", "test"} and not problems
+
+
+def test_files_that_may_be_pictures_but_cannot_be_read_are_listed_and_those_that_are_none_are_not(folder: Path) -> None:
+    (folder / "ok" / "phone.heic").write_bytes(b"ftypheic")
+    (folder / "labels.csv").write_text("path,label\nok/0.jpg,ok\n")
+    samples, _, problems = sources.samples(folder)
+    assert len(samples) == 12, "a table beside pictures does not hide them"
+    assert [p.where for p in problems] == ["ok/phone.heic"]
+
+
+def test_a_users_own_columns_do_not_make_a_table_a_manifest(folder: Path) -> None:
+    path = table(folder, "7,ok/0.jpg,ok,50,40", "7,scratch/0.jpg,scratch,50,40", header="id,path,label,width,height")
+    manifest, _ = sources.read(path)
+    assert len({r.sample.id for r in manifest.rows}) == 2 and all(r.sample.frame for r in manifest.rows)
+
+
+def test_a_file_that_changed_after_the_manifest_is_left_out(folder: Path) -> None:
+    from shared.data import manifest as manifests
+
+    found, _ = sources.read(folder)
+    manifests.save(found, folder / "manifest.csv")
+    (folder / "ok" / "0.jpg").write_bytes((folder / "ok" / "1.jpg").read_bytes())
+    again, problems = sources.read(folder / "manifest.csv")
+    assert len(again.rows) == 11 and "changed after the manifest" in str(problems[0])
+
+
+def test_two_words_for_one_label_become_one(folder: Path) -> None:
+    taxonomy = Taxonomy("1", (Label("SCR", "scratch"), Label("OK", "ok", ok=True, aliases=("good",))))
+    (folder / "good").mkdir()
+    (folder / "ok" / "5.jpg").rename(folder / "good" / "5.jpg")
+    manifest, _ = sources.read(folder, taxonomy=taxonomy)
+    assert manifest.counts == {"ok": 6, "scratch": 6}
+
+
+def test_a_row_without_a_label_is_listed(folder: Path) -> None:
+    manifest, problems = sources.read(table(folder, "ok/0.jpg,", "ok/1.jpg,ok", "scratch/0.jpg,scratch"))
+    assert len(manifest.rows) == 2 and "has no label" in str(problems[0])

@@ -94,7 +94,7 @@ def test_copies_and_near_copies_stay_with_their_original(folder_with_copies: Pat
     done, report, components = splits.split(found, RECIPE)
     family = {r.sample.path: r for r in done.rows if r.sample.path in ("a/0.png", "a/copy.png", "a/near.jpg")}
     assert len({r.split for r in family.values()}) == 1 and len({components[r.sample.id] for r in family.values()}) == 1
-    assert report.duplicates == 1 and report.near_duplicates == 2
+    assert report.duplicates == 1 and report.near_duplicates == 1
     assert sum(report.components.values()) == 40
 
 
@@ -108,3 +108,10 @@ def test_pictures_that_the_hash_cannot_tell_apart_are_not_joined_into_one_compon
             cv2.imwrite(str(tmp_path / label / f"{i}.png"), image.clip(0, 255).astype(np.uint8))
     _, report, _ = splits.split(sources.read(tmp_path)[0], RECIPE)
     assert report.near_duplicate_bits < 4 and max(report.images.values()) < 40
+
+
+def test_half_a_split_is_refused_rather_than_guessed() -> None:
+    groups = [f"g{i}" for i in range(20)]
+    for words in (["train"] * 10 + ["test"] * 9 + [""], ["train"] * 10 + ["validation"] * 10):
+        with pytest.raises(DataError, match="fill it for every row with train and test"):
+            splits.split(manifest(groups, ["a", "b"] * 10, words), RECIPE)

@@ -14,7 +14,7 @@ def test_a_share_has_the_exact_interval() -> None:
 
 def test_no_cases_say_nothing_rather_than_zero() -> None:
     rate = rates.proportion(0, 0)
-    assert np.isnan(rate.value) and (rate.low, rate.high) == (0.0, 1.0) and str(rate) == "no cases"
+    assert rate.value is None and (rate.low, rate.high) == (0.0, 1.0) and str(rate) == "no cases"
 
 
 def test_summaries_agree_with_scikit_learn() -> None:
@@ -40,6 +40,37 @@ def test_images_of_one_group_widen_the_interval() -> None:
     grouped = rates.classification(labels, predicted, ["a", "b"], groups=list(np.repeat(np.arange(20), 20).astype(str)))
     assert grouped["groups"] == 20
     assert grouped["accuracy"]["high"] - grouped["accuracy"]["low"] > 2 * (alone["high"] - alone["low"])
+
+
+def test_all_right_is_not_certainty() -> None:
+    result = rates.classification(
+        np.zeros(24, int) + np.arange(24) % 2, np.arange(24) % 2, ["a", "b"], groups=[""] * 24
+    )
+    assert result["accuracy"]["value"] == 1.0 and result["accuracy"]["low"] == pytest.approx(0.025 ** (1 / 24))
+
+
+def test_independent_cases_have_clopper_and_pearsons_interval() -> None:
+    successes = np.arange(40) < 30
+    rate = rates.grouped(successes, [""] * 40)
+    exact = rates.proportion(30, 40)
+    assert (rate.low, rate.high) == pytest.approx((exact.low, exact.high), abs=0.01)
+
+
+def test_one_group_says_nothing() -> None:
+    assert rates.grouped(np.ones(50, bool), ["part"] * 50) == rates.Rate(1.0, 0.0, 1.0, 50)
+
+
+@pytest.mark.parametrize(("share", "size"), [(0.97, 1), (0.8, 10), (0.9, 4)])
+def test_the_interval_covers_as_often_as_it_says(share: float, size: int) -> None:
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(600):
+        part = np.clip(rng.normal(share, 0.1 if size > 1 else 0.0, 24), 0, 1)
+        truth = part.mean() if size == 1 else share
+        successes = (rng.random((24, size)) < part[:, None]).ravel()
+        rate = rates.grouped(successes, [str(i) for i in range(24) for _ in range(size)])
+        covered += rate.low <= truth <= rate.high + 0.02
+    assert covered / 600 > 0.92
 
 
 def test_a_label_without_cases_has_no_recall() -> None:

@@ -165,7 +165,7 @@ def test_a_filter_shows_one_label_only(store: Store, clock: Clock) -> None:
 def test_a_store_that_fails_loses_the_press_and_says_so(store: Store, clock: Clock, monkeypatch) -> None:
     desk = seat(store, clock)
 
-    def fail(_review: object) -> int:
+    def fail(_review: object, **_options: object) -> int:
         raise ReviewError("store x: does not answer (disk full); nothing was recorded")
 
     monkeypatch.setattr(store, "record", fail)

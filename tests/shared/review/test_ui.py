@@ -139,7 +139,7 @@ def test_an_unexamined_frame_is_ok_only_by_a_key_of_its_own(store: Store, tmp_pa
     test = page(store)
     assert "NOT EXAMINED" in shown(test)
     ok = next(b for b in test.button if b.label.startswith("OK"))
-    assert (ok.label, ok.proto.shortcut.lower()) == ("OK: I saw all of it", "shift+o")
+    assert (ok.label, ok.proto.shortcut.lower()) == ("OK: I inspected the part itself", "shift+o")
     press(test, "Stays not examined")
     assert store.standing()["p"].label == NOT_EXAMINED
 

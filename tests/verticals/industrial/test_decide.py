@@ -1,5 +1,6 @@
 """From tiles to a decision, with class maps made by hand so that the truth is known to the pixel."""
 
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 
 from shared.data.tiles import grid
 from shared.errors import ConfigError, Problem
-from shared.records import Sample, Verdict
+from shared.records import Box, Sample, Verdict
 from shared.vertical import Case, Seen
 from verticals.industrial.decide import decide
 from verticals.industrial.merge import max_feret_mm, merge
@@ -142,3 +143,24 @@ def test_a_policy_with_a_slip_of_the_pen_is_refused(tmp_path: Path) -> None:
 def test_the_feret_diameter_of_a_rectangle_is_its_diagonal() -> None:
     assert max_feret_mm(np.ones((30, 40), bool), (0.1, 0.1)) == pytest.approx(5.0)
     assert max_feret_mm(np.ones((30, 40), bool), (0.1, 0.2), step=2) == pytest.approx(2 * np.hypot(4, 6))
+
+
+@pytest.mark.parametrize("side", [8, 16, 64])
+def test_evidence_of_a_single_cell_never_vanishes(side: int) -> None:
+    """However fine the class map is against the map of the frame."""
+    for place in range(0, side, max(1, side // 8)):
+        class_map = np.zeros((3, side, side), np.float32)
+        class_map[1, place, (3 * place) % side] = 9.0
+        sample = Sample(
+            "s", "f.png", 128, 128, Box(0, 0, 128, 128), Box(16, 16, 112, 112), "part 1", (0, 0), "p", SCALE
+        )
+        seen = Seen(sample, {"OK": 0.01, "SCR": 0.98, "DEN": 0.01}, 0.5, class_map)
+        assert len(found((seen,))) == 1
+
+
+def test_a_risk_above_the_threshold_never_passes_even_if_nothing_shows_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module("verticals.industrial.decide")
+
+    monkeypatch.setattr(module, "merge", lambda *_, **__: [])
+    decision = decide(Case("part 1", look(drawn(start=(40, 50), end=(200, 50))), 1.0, (), "OK", 0.5), None)
+    assert decision.verdict is Verdict.FLAG and "nothing shows where" in decision.reasons[-1]

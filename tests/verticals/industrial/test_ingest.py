@@ -105,7 +105,16 @@ def test_truth_is_the_list_of_defects(done: tuple[Ingested, Path], drawn: Path) 
         assert have[0] == want.frame and have[1] == want.type and have[2] is not None
         assert (have[2].x0, have[2].y0, have[2].x1, have[2].y1) == (want.x0, want.y0, want.x1, want.y1)
         assert have[3:] == (want.length_mm, want.area_mm2)
-    assert {(t.probability, t.risk) for t in ingested.truth} == {(1.0, 1.0)}
+    assert {(t.label == "OK", t.risk) for t in ingested.truth} == {(False, 1.0), (True, 0.0)}
+    assert {t.frame for t in ingested.truth if t.risk == 0} == {"part05", "part10"}, "parts drawn without a defect"
+
+
+def test_pictures_that_no_ingest_wrote_are_never_replaced(drawn: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "frames").mkdir(parents=True)
+    (tmp_path / "out" / "frames" / "holiday.png").write_bytes(b"mine")
+    with pytest.raises(DataError, match="holds something that no ingest wrote"):
+        ingest(drawn, tmp_path / "out")
+    assert (tmp_path / "out" / "frames" / "holiday.png").read_bytes() == b"mine"
 
 
 def test_a_long_strip_is_cut_into_pieces_and_no_tile_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

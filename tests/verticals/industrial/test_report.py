@@ -28,8 +28,7 @@ def test_recall_per_type_counts_what_was_shown_and_whether_the_type_was_right() 
     ]
     facts = report(decisions, truth, [])
     assert facts["recall"]["n"] == 3 and facts["recall"]["value"] == pytest.approx(2 / 3)
-    interval = binomtest(2, 3).proportion_ci(0.95, "exact")
-    assert (facts["recall"]["low"], facts["recall"]["high"]) == pytest.approx((interval.low, interval.high))
+    assert 0 <= facts["recall"]["low"] < 2 / 3 < facts["recall"]["high"] <= 1
     assert facts["recall_per_type"]["SCR"]["value"] == 1.0 and facts["recall_per_type"]["SCR"]["typed_right"] == 1
     assert facts["recall_per_type"]["DEN"]["value"] == 0.0
     assert facts["false_findings"] == 1
@@ -38,18 +37,23 @@ def test_recall_per_type_counts_what_was_shown_and_whether_the_type_was_right() 
 
 def test_escapes_overkill_and_not_examined_are_counted_over_the_right_parts() -> None:
     truth = [defect("bad1", "SCR"), defect("bad2", "SCR"), defect("bad3", "SCR")]
+    truth += [Finding("good1", "OK", 1.0, 0.0), Finding("good2", "OK", 1.0, 0.0)]
     decisions = [
         Decision("bad1", Verdict.PASS, ()),
         flagged("bad2", defect("bad2", "SCR")),
         Decision("bad3", Verdict.NOT_EXAMINED, ()),
         flagged("good1", defect("good1", "DEN")),
         Decision("good2", Verdict.PASS, ()),
+        flagged("nobody knows", defect("nobody knows", "DEN")),
     ]
     facts = report(decisions, truth, [])
     assert (facts["escapes"]["value"], facts["escapes"]["n"]) == (pytest.approx(1 / 3), 3)
     assert (facts["overkill"]["value"], facts["overkill"]["n"]) == (0.5, 2)
-    assert (facts["not_examined"]["value"], facts["not_examined"]["n"]) == (pytest.approx(1 / 5), 5)
-    assert facts["parts"] == {"pass": 2, "flag": 2, "not_examined": 1}
+    assert (facts["not_examined"]["value"], facts["not_examined"]["n"]) == (pytest.approx(1 / 6), 6)
+    assert facts["parts"] == {"pass": 2, "flag": 3, "not_examined": 1}
+    assert facts["without_truth"] == 1 and facts["false_findings"] == 1
+    exact = binomtest(1, 3).proportion_ci(0.95, "exact")
+    assert (facts["escapes"]["low"], facts["escapes"]["high"]) == pytest.approx((exact.low, exact.high))
 
 
 def test_a_sliver_of_a_defect_does_not_count_as_found() -> None:

@@ -1,0 +1,43 @@
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+
+from shared.data import sources
+from shared.inference import Runtime
+from shared.predict import cases
+from shared.records import Box, Sample
+
+
+@pytest.fixture(scope="module")
+def runtime(bundle: Path) -> Runtime:
+    return Runtime.open(bundle, threads=1)
+
+
+def test_a_damaged_file_is_not_hidden_by_a_good_one_of_the_same_name(
+    runtime: Runtime, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    shutil.copy(next((pictures / "ok").iterdir()), tmp_path / "x.png")
+    (tmp_path / "sub" / "x.png").write_text("text")
+    samples, folder, problems = sources.samples(tmp_path)
+    found = {c.frame: c for c in cases(runtime, samples, folder, skipped={}, problems=problems)}
+    assert set(found) == {"x.png", "sub/x.png"}
+    assert found["x.png"].examined == 1.0 and found["sub/x.png"].examined == 0.0
+
+
+def test_windows_of_one_frame_make_one_case_wherever_they_stand_and_lost_area_is_counted(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    picture = cv2.resize(cv2.imread(str(Path(__file__).parents[2] / "docs" / "review-whole.png")), (128, 64))
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+
+    def window(name: str, x: int) -> Sample:
+        return Sample(f"{name}@{x}", f"{name}.png", 64, 64, Box(x, 0, x + 64, 64), Box(0, 0, 64, 64), name, (x, 0))
+
+    mixed = [window("a", 0), window("b", 0), window("a", 64), window("b", 64)]
+    found = {c.frame: c for c in cases(runtime, mixed, tmp_path, skipped={"b": 0.25}, problems=())}
+    assert [s.sample.origin for s in found["a"].seen] == [(0, 0), (64, 0)]
+    assert (found["a"].examined, found["b"].examined) == (1.0, 0.75)
