@@ -33,6 +33,17 @@ def write(path: Path, data: bytes | str) -> None:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def check(path: Path) -> None:
+    """Find out before the work whether something can be written at ``path`` after it.
+
+    Raises:
+        OSError: Its folder cannot be made or written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
 @contextmanager
 def folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder; it takes the place of ``path`` when the block ends without an error.

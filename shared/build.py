@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared import packing
+from shared import atomic, packing
 from shared.data import images, sources, splits
 from shared.data.manifest import SPLITS, Manifest, Row
 from shared.deadline import Deadline
@@ -91,6 +91,7 @@ def build(
     deadline = Deadline(budget_seconds)
     if out.exists() and not (out / bundles.CARD).is_file():
         raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
+    atomic.check(out)
     manifest, problems = sources.read(data, taxonomy=taxonomy)
     _tell_problems(problems, say)
     manifest, report, components = splits.split(manifest, recipe)

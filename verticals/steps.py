@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import verticals
-from shared import decisions, taxonomy
+from shared import atomic, decisions, taxonomy
 from shared.data import ingested, manifest, sources, splits
 from shared.decide import decide as decide_whole
 from shared.errors import ConfigError, DataError
@@ -78,6 +78,8 @@ def predict_source(
     """
     if out is not None and out.is_dir():
         raise ConfigError(f"-o {out}: is a folder; give the name of a file for the JSON lines")
+    if out is not None:
+        atomic.check(out)
     runtime = Runtime.open(bundle, threads=threads)
     vertical = _vertical_of(runtime.bundle)
     started = time.monotonic()

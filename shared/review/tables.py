@@ -137,7 +137,14 @@ def _create(engine: sa.Engine) -> None:
     for attempt in (1, 2):
         try:
             with engine.begin() as connection:
-                new = not sa.inspect(connection).has_table(reviews.name)
+                present = set(sa.inspect(connection).get_table_names())
+                new = reviews.name not in present
+                # A server's database is shared with others by design; a file is somebody's.
+                if new and present and engine.dialect.name == "sqlite":
+                    raise ReviewError(
+                        f"store {engine.url.render_as_string(hide_password=True)}: is a database of something else "
+                        f"(its tables: {', '.join(sorted(present)[:3])}); give another file"
+                    )
                 metadata.create_all(connection)
                 for statement in _APPEND_ONLY.get(engine.dialect.name, ()) if new else ():
                     connection.exec_driver_sql(statement)

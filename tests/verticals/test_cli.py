@@ -3,9 +3,11 @@
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -118,6 +120,15 @@ def test_what_the_user_must_change_is_one_sentence(arguments: tuple[str, ...], s
     assert said in refused(*arguments)
 
 
+def test_a_place_that_cannot_be_written_is_said_before_the_work(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "afile").write_text("x")
+    for out in ("/proc/x.bundle", tmp_path / "afile" / "x.bundle"):
+        assert "give another place" in refused("build", pictures, "-o", out)
+        assert "give another place" in refused("predict", bundle, pictures, "-o", out)
+    assert "is a folder" in refused("predict", bundle, pictures, "-o", tmp_path)
+    assert "give another place" in refused("ingest", "industrial", pictures, "-o", tmp_path / "afile")
+
+
 def test_a_bundle_with_one_byte_changed_is_refused(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.bundle"
     shutil.copytree(bundle, copy)
@@ -195,3 +206,7 @@ def test_a_review_store_that_is_no_database_is_refused_in_one_sentence(tmp_path:
     store = tmp_path / "reviews.sqlite"
     store.write_text("this is a letter" * 100)
     assert "reviews.sqlite" in refused("review", "industrial", "--store", store, "--no-open")
+    foreign = tmp_path / "photos.sqlite"
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("CREATE TABLE albums (name TEXT)")
+    assert "is a database of something else" in refused("review", "industrial", "--store", foreign, "--no-open")
