@@ -111,16 +111,20 @@ def build(
             "vertical": vertical,
             "taxonomy_version": taxonomy.version if taxonomy else "",
             "tile": _tile(manifest),
-            "data": {
-                "source": data.name,
-                "hash": manifest.hash,
-                "labels": dict(manifest.counts),
-                "split": asdict(report),
-            },
+            "data": _data_facts(data.name, manifest, report),
             "left_out": [str(p) for p in problems],
         },
     )
     return _anytime(work, out, cache, say)
+
+
+def _data_facts(source: str, manifest: Manifest, report: splits.SplitReport) -> dict[str, Any]:
+    return {
+        "source": source,
+        "hash": manifest.hash,
+        "labels": dict(manifest.counts),
+        "split": asdict(report),
+    }
 
 
 def _anytime(work: _Work, out: Path, cache: Path, say: Say) -> dict[str, Any]:

@@ -169,6 +169,8 @@ def _from_class_folders(folder: Path) -> tuple[list[Row], Path, str, list[Proble
             problems.append(Problem(str(file), f"ending {file.suffix!r} is not an image; readable are images only"))
         else:
             entries.append(("/".join(parts), {"label": labels[0], "split": split}))
+    for empty in sorted(d for d in folder.rglob("*") if d.is_dir() and not any(d.iterdir())):
+        problems.append(Problem(str(empty), "is an empty class folder; add images, or remove it"))
     rows, more = _rows(entries, folder, str)
     return rows, folder, "", problems + more
 

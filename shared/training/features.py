@@ -95,9 +95,7 @@ class Store:
         self._path = path
         try:
             self._create()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # locked, or no space: the file may be sound
-                raise
+        except sqlite3.DatabaseError:
             path.unlink()  # a cache that cannot be read is no loss: everything in it can be computed again
             self._create()
 
@@ -107,10 +105,13 @@ class Store:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=60)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            with connection:
-                yield connection
+        try:
+            with closing(sqlite3.connect(self._path, timeout=60)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+                with connection:
+                    yield connection
+        except sqlite3.OperationalError as error:
+            raise ConfigError(f"--cache {self._path}: {error}; free space there, or give another --cache") from error
 
     def read(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The known ones among ``ids``."""

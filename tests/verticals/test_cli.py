@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -89,6 +90,30 @@ def test_a_policy_moves_the_threshold_and_a_wrong_one_is_refused(bundle: Path, p
     assert summary["flag"] == 0 and summary["pass"] == 60
     policy.write_text("treshold = 1.0\n")
     assert "did you mean 'threshold'?" in refused("predict", bundle, pictures / "ok", "--policy", policy)
+
+
+@pytest.mark.long
+def test_an_interrupted_prediction_keeps_what_was_finished_and_never_looks_complete(
+    bundle: Path, pictures: Path, tmp_path: Path
+) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    big = cv2.resize(cv2.imread(str(next((pictures / "ok").iterdir()))), (2400, 2400))
+    for i in range(60):
+        cv2.imwrite(str(many / f"{i:03}.png"), big + np.uint8(i))
+    out = tmp_path / "f.jsonl"
+    work = subprocess.Popen(
+        [LOUPE, "predict", str(bundle), str(many), "-o", str(out)], stderr=subprocess.PIPE, text=True
+    )
+    partial = tmp_path / "f.jsonl.partial"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (partial.exists() and partial.stat().st_size):
+        time.sleep(0.02)
+    work.send_signal(signal.SIGINT)
+    _, said = work.communicate(timeout=60)
+    assert work.returncode == 130 and "what was finished is kept" in said and "Traceback" not in said
+    lines = [json.loads(line) for line in partial.read_text().splitlines()]
+    assert 0 < len(lines) < 60 and not out.exists()
 
 
 def test_check_reports_and_fixes(pictures: Path, tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         sources.read(tmp_path)
 
 
+def test_an_empty_class_is_listed_and_the_rest_goes_on(folder: Path) -> None:
+    (folder / "dent").mkdir()
+    manifest, problems = sources.read(folder)
+    assert set(manifest.counts) == {"ok", "scratch"} and len(manifest.rows) == 12
+    assert len(problems) == 1 and "dent: is an empty class folder" in str(problems[0])
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist; give a folder"):
         sources.read(tmp_path / "nowhere")

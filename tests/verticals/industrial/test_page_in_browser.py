@@ -181,6 +181,7 @@ def test_the_picture_follows_the_keys(tab: Any, server: Server, store_path: Path
     source = tab.locator(".stImage img").get_attribute("src")
     tab.keyboard.press("b")
     tab.wait_for_function(f"document.querySelector('.stImage img').getAttribute('src') != {source!r}")
+    assert not Store.open(str(store_path)).reviews(), "looking is not judging"
 
 
 def test_without_items_the_page_opens_and_says_how_to_get_some(tab: Any, server: Server) -> None:
