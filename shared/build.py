@@ -1,56 +1,48 @@
-"""The build: labelled images in, a calibrated, certified, self-testing bundle out, inside a time budget."""
+"""The build: labelled images in, a calibrated, certified, self-testing bundle out, inside a time budget.
+
+A first bundle is there within a minute; a searched head and a fine-tuned backbone then try to beat it, each in the time
+that is left, and take its place only where a paired test on the validation images says that they are better.
+"""
 
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from shared import atomic, packing
-from shared.data import images, sources, splits
-from shared.data.manifest import SPLITS, Manifest, Row
+from shared.building import adopt, candidates, measure
+from shared.building.adopt import Trial
+from shared.building.candidates import Candidate
+from shared.building.work import Clock, Say, Work, by_need, parts, some_pictures
+from shared.data import sources, splits
+from shared.data.manifest import Manifest, Row
 from shared.deadline import Deadline
 from shared.errors import BundleError, DataError, Problem
-from shared.export import graph
 from shared.inference import bundle as bundles
-from shared.inference import calibration, novelty, risk
+from shared.inference import nearest, novelty
 from shared.recipe import Recipe
-from shared.reporting import rates
+from shared.reporting import build_page
 from shared.taxonomy import Taxonomy, guess_ok
-from shared.training import features, head
+from shared.training import features, learning_curve
 
 FIRST_MODEL_SECONDS = 40.0
 """When features of all images take longer than this, a first bundle is written from those that are there."""
-RESERVE_SECONDS = 12.0
+RESERVE_SECONDS = 15.0
 """Kept free at the end for the head, the graph and the files."""
-_BLOCK = 32
-
-Say = Callable[[str], None]
+SEARCH_SHARE, MOST_SEARCH_SECONDS = 0.1, 60.0
+"""Of the budget, for looking for another head."""
+LEAST_TUNING_SECONDS = 40.0
+"""With less than this left, fine-tuning is not begun."""
+ENOUGH = 0.997
+"""Balanced accuracy over the folds from which fine-tuning has nothing left to win."""
 
 
 def to_stderr(text: str) -> None:
     """Where progress is told: never stdout, which belongs to the result."""
     print(text, file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What stays the same between the first bundle and the last."""
-
-    manifest: Manifest
-    components: dict[str, int]
-    extractor: features.Extractor
-    recipe: Recipe
-    labels: tuple[str, ...]
-    ok_label: str | None
-    deadline: Deadline
-    facts: dict[str, Any]
 
 
 def build(
@@ -67,14 +59,15 @@ def build(
     """Build a bundle.
 
     At any moment after the first model there is a valid bundle at ``out``; a rerun after a kill takes up the features
-    that were already computed.
+    that were already computed, and the fine-tuning where it was. Beside the bundle lies ``<out>.html``, the report of
+    the build; it shows pictures, which the bundle does not hold.
 
     Args:
         data: See :func:`shared.data.sources.read`.
-        out: Folder of the bundle; an older bundle there is replaced at the end, whole.
+        out: Folder of the bundle; an older bundle there is replaced, whole.
         recipe: What the training depends on.
         budget_seconds: Time until the bundle must be there.
-        cache: Folder of the feature cache.
+        cache: Folder of features and interrupted fine-tunings.
         vertical: Name of the vertical, empty for none.
         taxonomy: Its labels; labels that it does not know are listed and left out.
         say: Told what was decided and why.
@@ -88,224 +81,225 @@ def build(
         Offline: Weights are wanted from the hub and it cannot be reached.
         ExportError: The exported model does not agree with the trained one.
     """
-    deadline = Deadline(budget_seconds)
+    deadline, clock = Deadline(budget_seconds), Clock()
     if out.exists() and not (out / bundles.CARD).is_file():
         raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
     atomic.check(out)
-    manifest, problems = sources.read(data, taxonomy=taxonomy)
-    _tell_problems(problems, say)
-    manifest, report, components = splits.split(manifest, recipe)
+    with clock.on("reading and splitting"):
+        manifest, problems = sources.read(data, taxonomy=taxonomy)
+        _tell_problems(problems, say)
+        manifest, report, components = splits.split(manifest, recipe)
     say(f"{len(manifest.rows)} images, {len(manifest.counts)} labels: {_counts(manifest)}")
     say(str(report))
     for label in report.unmeasured:
         say(f"label {label!r} comes from too few groups to be measured: it is trained, but no recall can be stated")
-    work = _Work(
-        manifest,
-        components,
-        _extractor(manifest, recipe, cache, say),
-        recipe,
-        tuple(sorted(manifest.counts)),
-        _ok_label(manifest, taxonomy),
-        deadline,
-        {
-            "vertical": vertical,
-            "taxonomy_version": taxonomy.version if taxonomy else "",
-            "tile": _tile(manifest),
-            "data": _data_facts(data.name, manifest, report),
-            "left_out": [str(p) for p in problems],
-        },
-    )
-    return _anytime(work, out, cache, say)
-
-
-def _data_facts(source: str, manifest: Manifest, report: splits.SplitReport) -> dict[str, Any]:
-    return {
-        "source": source,
-        "hash": manifest.hash,
-        "labels": dict(manifest.counts),
-        "split": asdict(report),
-    }
-
-
-def _anytime(work: _Work, out: Path, cache: Path, say: Say) -> dict[str, Any]:
-    """Write a first bundle early, and the last one when all features are there or the time is up."""
-    deadline, rows = work.deadline, _by_need(work.manifest.rows)
-    last = deadline.budget - min(RESERVE_SECONDS, deadline.budget / 4)
-    first_model: float | None = None
-    facts: dict[str, Any] = {}
-    for seconds in (min(FIRST_MODEL_SECONDS, last), last):
-        known, problems = features.extract(
-            work.extractor, work.manifest, rows, cache=cache, threads=work.recipe.threads, until=deadline.at(seconds)
-        )
-        usable = [row for row in rows if row.sample.id in known]
-        complete = len(usable) + len(problems) == len(rows)
-        if facts and len(usable) == facts["used_images"]:
-            break
-        facts = _one_bundle(work, out, known, usable, problems, first_model)
-        first_model = facts["first_model_seconds"]
-        say(_told(facts, len(rows)))
-        if complete:
-            break
-    _tell_problems(problems, say)
-    return facts
-
-
-def _one_bundle(
-    work: _Work,
-    out: Path,
-    known: Mapping[str, NDArray[np.float32]],
-    rows: Sequence[Row],
-    problems: Sequence[Problem],
-    first_model: float | None,
-) -> dict[str, Any]:
-    """Fit on the rows whose features are known, measure, and write the bundle."""
-    part = {s: [row for row in rows if row.split == s] for s in SPLITS}
-    x = {s: _stack([known[row.sample.id] for row in part[s]]) for s in SPLITS}
-    y = {s: np.array([work.labels.index(row.label) for row in part[s]], np.int64) for s in SPLITS}
-    if len(np.unique(y["train"])) < 2:
-        raise DataError(
-            f"{work.manifest.folder}: only {len(part['train'])} training images could be used in the time, of fewer "
-            "than two labels; give a longer --budget"
-        )
-    members = np.array([work.components[row.sample.id] for row in part["train"]])
-    fitted = head.fit(
-        x["train"],
-        y["train"],
-        members,
-        len(work.labels),
-        strengths=work.recipe.lambdas,
-        count=work.recipe.folds,
-        seed=work.recipe.seed,
-    )
-    z = {s: fitted.head.standardise(x[s]) for s in SPLITS}
-    novel = novelty.fit(z["train"], z["validation"])
-    probabilities = {s: calibration.softmax(fitted.head.scores(x[s])) for s in SPLITS}
-    certificate = _certificate(work, probabilities["validation"], y["validation"], part["validation"])
     facts = {
-        **work.facts,
-        "labels": list(work.labels),
-        "ok_label": work.ok_label or "",
-        "backbone": {**work.extractor.origin, "image_size": work.recipe.image_size, "features": x["train"].shape[1]},
-        "chosen": _chosen(fitted),
-        "temperature": fitted.head.temperature,
-        "certificate": None if certificate is None else {**asdict(certificate), "sentence": str(certificate)},
-        "used_images": len(rows),
-        "left_out": [*work.facts["left_out"], *map(str, problems)],
-        **{s: _measured(work, probabilities[s], y[s], part[s]) for s in ("validation", "test")},
-        "budget_seconds": work.deadline.budget,
-        "recipe": asdict(work.recipe),
-        "made": {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "with": {name: version(name) for name in ("loupe-vision", "numpy", "onnxruntime")},
+        "vertical": vertical,
+        "taxonomy_version": taxonomy.version if taxonomy else "",
+        "tile": _tile(manifest),
+        "data": {
+            "source": data.name,
+            "hash": manifest.hash,
+            "labels": dict(manifest.counts),
+            "split": asdict(report),
         },
+        "left_out": [str(p) for p in problems],
     }
-    return _write(work, out, facts, fitted.head, novel, part["train"], first_model)
+    labels, ok_label = tuple(sorted(manifest.counts)), _ok_label(manifest, taxonomy)
+    work = Work(manifest, components, recipe, labels, ok_label, deadline, cache, clock, say, facts)
+    with clock.on("backbone"):
+        extractor = _extractor(work)
+    return _Builder(work, out, extractor).run()
 
 
-def _write(
-    work: _Work,
-    out: Path,
-    facts: dict[str, Any],
-    fitted: graph.Head,
-    novel: novelty.Novelty,
-    train: Sequence[Row],
-    first_model: float | None,
-) -> dict[str, Any]:
-    said = ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")
-    metadata = {key: facts[key] for key in said}
-    metadata |= {"data_hash": work.manifest.hash, "input": "uint8 RGB [N, H, W, 3]"}
-    pictures = _pictures(work.manifest, train)
-    model, agreement = packing.whole_model(work.extractor.model, fitted, novel, metadata, pictures)
-    facts["onnx_parity"] = {**work.extractor.parity, **agreement}
-    facts["size_bytes"] = len(model)
-    facts["seconds"] = round(work.deadline.elapsed, 1)
-    facts["first_model_seconds"] = first_model or facts["seconds"]
-    facts["bundle_hash"] = packing.write(out, model, facts, work.manifest, work.components).hash
-    facts["bundle"] = str(out)
-    facts["seconds"] = round(work.deadline.elapsed, 1)
-    facts["first_model_seconds"] = first_model or facts["seconds"]
-    return facts
+class _Builder:
+    """One build on its way: the best candidate so far and the bundle that was last written."""
+
+    def __init__(self, work: Work, out: Path, extractor: features.Extractor) -> None:
+        self.work, self.out, self.extractor = work, out, extractor
+        self.trials: list[Trial] = []
+        self.rows: list[Row] = []
+        self.problems: tuple[Problem, ...] = ()
+        self.first_model: float | None = None
+
+    def run(self) -> dict[str, Any]:
+        """From features to the last bundle."""
+        facts = self._frozen()
+        for name, challenger in (("search", self._searched), ("fine-tuning", self._tuned)):
+            with self.work.clock.on(name):
+                candidate = challenger()
+            if candidate is not None:
+                self.trials.append(adopt.against(self.work, self._best, candidate, self.rows))
+        if len(self.trials) > 1:
+            facts = self._bundle()
+        _tell_problems(self.problems, self.work.say)
+        return facts
+
+    @property
+    def _best(self) -> Candidate:
+        return [trial.candidate for trial in self.trials if trial.adopted][-1]
+
+    def _frozen(self) -> dict[str, Any]:
+        """Closed-form head on frozen features: a first bundle early, another when all features are there."""
+        work, wanted = self.work, by_need(self.work.manifest.rows)
+        last = work.deadline.budget - min(RESERVE_SECONDS, work.deadline.budget / 4)
+        facts: dict[str, Any] = {}
+        for seconds in (min(FIRST_MODEL_SECONDS, last), last):
+            # Where the start took long already, half of what is left: a model of few images is better than none.
+            late = work.deadline.elapsed > seconds and not facts
+            until = work.deadline.at(work.deadline.elapsed + work.deadline.left / 2 if late else seconds)
+            with work.clock.on("features"):
+                known, self.problems = features.extract(
+                    self.extractor, work.manifest, wanted, cache=work.cache, threads=work.recipe.threads, until=until
+                )
+            usable = [row for row in wanted if row.sample.id in known]
+            if facts and len(usable) == len(self.rows):
+                break
+            self.rows = usable
+            with work.clock.on("head"):
+                self._check_enough()
+                self.trials = [adopt.first(candidates.closed_form(work, self.extractor, known, usable))]
+            facts = self._bundle()
+            if len(usable) + len(self.problems) == len(wanted):
+                break
+        return facts
+
+    def _check_enough(self) -> None:
+        used = [row.label for row in self.rows if row.split == "train"]
+        if len(set(used)) < 2:
+            raise DataError(
+                f"{self.work.manifest.folder}: only {len(used)} training images could be used in the time, of fewer "
+                "than two labels; give a longer --budget"
+            )
+
+    def _searched(self) -> Candidate | None:
+        deadline = self.work.deadline
+        seconds = min(SEARCH_SHARE * deadline.budget, MOST_SEARCH_SECONDS, deadline.left - 2 * RESERVE_SECONDS)
+        if not self.work.recipe.search or seconds < 3:
+            return None
+        until = deadline.at(deadline.elapsed + seconds)
+        return candidates.searched(self.work, self.trials[0].candidate, self.rows, until)
+
+    def _tuned(self) -> Candidate | None:
+        work, closed = self.work, self.trials[0].candidate
+        complete = len(self.rows) + len(self.problems) == len(work.manifest.rows)
+        if not work.recipe.finetune or not complete or work.deadline.left < LEAST_TUNING_SECONDS + RESERVE_SECONDS:
+            return None
+        if self._best.inner >= ENOUGH:
+            work.say(f"fine-tuning is left out: {self._best.inner:.1%} over the folds leaves nothing to win")
+            return None
+        return candidates.tuned(work, closed, self.rows, work.deadline.at(work.deadline.budget - RESERVE_SECONDS))
+
+    def _bundle(self) -> dict[str, Any]:
+        """Measure the best candidate and write its bundle, then the report beside it."""
+        work, best = self.work, self._best
+        with work.clock.on("measuring"):
+            own = parts(work, self.rows, best.known)
+            train = own["train"]
+            z = {s: best.head.standardise(own[s].x) for s in ("train", "validation") if len(own[s].rows)}
+            novel = novelty.fit(z["train"], z.get("validation", z["train"][:0]))
+            exemplars = nearest.fit(
+                train.x,
+                [row.sample.id for row in train.rows],
+                [row.label for row in train.rows],
+                mean=best.head.mean,
+                deviation=best.head.deviation,
+                paths=[row.sample.path for row in train.rows],
+            )
+            facts = self._facts(best, own, novel)
+        with work.clock.on("writing"):
+            said = ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")
+            metadata = {key: facts[key] for key in said}
+            metadata |= {"data_hash": work.manifest.hash, "input": "uint8 RGB [N, H, W, 3]"}
+            pictures = some_pictures(work.manifest, train.rows)
+            model, agreement = packing.whole_model(best.extractor.model, best.head, novel, metadata, pictures)
+            facts["onnx_parity"] = {**best.extractor.parity, **agreement}
+            facts["size_bytes"] = len(model)
+            self._time(facts)
+            sealed = packing.write(self.out, model, facts, work.manifest, work.components, exemplars)
+        if self.first_model is None:
+            self.first_model = round(work.deadline.elapsed, 1)
+        self._time(facts)
+        facts |= {"bundle_hash": sealed.hash, "bundle": str(self.out)}
+        facts["report"] = str(self.out.with_name(self.out.name + ".html"))
+        build_page.write(facts, Path(facts["report"]), hardest=measure.hardest(work, best, own["test"]))
+        work.say(_told(facts, len(work.manifest.rows)))
+        return facts
+
+    def _time(self, facts: dict[str, Any]) -> None:
+        facts["seconds"] = round(self.work.deadline.elapsed, 1)
+        facts["first_model_seconds"] = self.first_model or facts["seconds"]
+        facts["stages"] = self.work.clock.stages()
+
+    def _facts(self, best: Candidate, own: measure.Parts, novel: novelty.Novelty) -> dict[str, Any]:
+        work, compared = self.work, len(self.trials)
+        certificate = measure.certificate(work, best, own, compared)
+        closed = self.trials[0].candidate
+        closed_test = parts(work, self.rows, closed.known)["test"]
+        test = own["test"]
+        return {
+            **work.facts,
+            "labels": list(work.labels),
+            "ok_label": work.ok_label or "",
+            "backbone": {
+                **best.extractor.origin,
+                "image_size": best.image_size,
+                "features": len(best.head.mean),
+            },
+            "chosen": {
+                "name": best.name,
+                "head": best.about,
+                "balanced_accuracy_over_folds": best.inner,
+                "over_closed_form": measure.over_closed_form(work, closed, best, closed_test, test)
+                if len(test.rows)
+                else None,
+                **{k: v for k, v in best.details.items() if k in ("strength", "tried")},
+            },
+            "tried": [trial.facts() for trial in self.trials],
+            "candidates": compared,
+            "temperature": best.head.temperature,
+            "certificate": None if certificate is None else {**asdict(certificate), "sentence": str(certificate)},
+            "conformal": measure.prediction_sets(work, best, own, compared),
+            "novelty": measure.novelty_limit(work, best, novel, own),
+            "used_images": len(self.rows),
+            "left_out": [*work.facts["left_out"], *map(str, self.problems)],
+            **{s: measure.measured(work, best, own[s]) for s in ("validation", "test")},
+            **self._outlook(closed),
+            "budget_seconds": work.deadline.budget,
+            "recipe": asdict(work.recipe),
+            "made": {
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "with": {name: version(name) for name in ("loupe-vision", "numpy", "onnxruntime")},
+            },
+        }
+
+    def _outlook(self, closed: Candidate) -> dict[str, Any]:
+        """What more labels and more time would probably bring; left out where it cannot be said."""
+        work, found = self.work, {}
+        train = parts(work, self.rows, closed.known)["train"]
+        strength = closed.details["strength"]
+        more = learning_curve.more_labels(
+            train.x, train.y, train.components, len(work.labels), strength=strength, seed=work.recipe.seed
+        )
+        if more is not None:
+            points = [{"n": n, "balanced_accuracy": 1 - e} for n, e in zip(more.sizes, more.errors, strict=True)]
+            found["learning_curve"] = {"points": points, "sentence": str(more)}
+        evaluations = [e for trial in self.trials for e in trial.candidate.details.get("evaluations", ())]
+        minute = learning_curve.extra_minute(
+            [{**e, "seconds": -e["seconds_left"]} for e in evaluations if "seconds_left" in e]
+        )
+        if minute is not None:
+            found["extra_minute"] = {"sentence": str(minute)}
+        return found
 
 
-def _extractor(manifest: Manifest, recipe: Recipe, cache: Path, say: Say) -> features.Extractor:
-    made = features.extractor(recipe, _pictures(manifest, manifest.part("train")), cache)
-    say(f"backbone {made.origin['name']} ({made.origin['weights']}), torch and onnxruntime agree: {made.parity}")
+def _extractor(work: Work) -> features.Extractor:
+    pictures = some_pictures(work.manifest, work.manifest.part("train"))
+    made = features.extractor(work.recipe, pictures, work.cache)
+    work.say(f"backbone {made.origin['name']} ({made.origin['weights']}), torch and onnxruntime agree: {made.parity}")
     if made.origin["note"]:
-        say(made.origin["note"])
+        work.say(made.origin["note"])
     return made
-
-
-def _pictures(manifest: Manifest, rows: Sequence[Row]) -> list[NDArray[np.uint8]]:
-    """A few readable images spread over the rows."""
-    found: list[NDArray[np.uint8]] = []
-    step = max(1, len(rows) // features.PARITY_IMAGES)
-    for row in [*rows[::step], *rows]:
-        if len(found) == features.PARITY_IMAGES:
-            break
-        try:
-            found.append(images.read(manifest.file(row.sample), window=row.sample.window))
-        except DataError:
-            continue  # listed when its features are computed
-    if not found:
-        raise DataError(f"{manifest.folder}: not one training image can be decoded; check the files")
-    return found
-
-
-def _by_need(rows: Sequence[Row]) -> list[Row]:
-    """Rows so that every beginning of the list holds every split and label, in proportion."""
-    members = defaultdict(list)
-    for row in rows:
-        members[row.split, row.label].append(row)
-    ranked = [(i / len(m), i, row) for m in members.values() for i, row in enumerate(m)]
-    ordered = [row for _, _, row in sorted(ranked, key=lambda r: r[:2])]
-    # Windows of one frame stand together within each block, so that the frame is decoded once a block.
-    blocks = [ordered[i : i + _BLOCK] for i in range(0, len(ordered), _BLOCK)]
-    return [row for block in blocks for row in sorted(block, key=lambda r: r.sample.frame if r.sample.window else "")]
-
-
-def _certificate(
-    work: _Work, probabilities: NDArray[np.float64], labels: NDArray[np.int64], rows: Sequence[Row]
-) -> risk.Certificate | None:
-    if work.ok_label is None:
-        return None
-    ok = work.labels.index(work.ok_label)
-    risks = 1.0 - probabilities[:, ok]
-    component = [work.components[row.sample.id] for row in rows]
-    # A split that came with the data may leak; what has a sibling in training proves nothing about new images.
-    trained = {work.components[row.sample.id] for row in work.manifest.part("train")}
-    clean = np.array([c not in trained for c in component], bool)
-    positive, good = (labels != ok) & clean, (labels == ok) & clean
-    found = risk.certify(
-        risks[positive],
-        risks[good],
-        recall=work.recipe.recall,
-        confidence=work.recipe.confidence,
-        groups=[str(c) for c, p in zip(component, positive, strict=True) if p],
-    )
-    # The graph computes in float32: it may fall this far short of the float64 risk that the threshold comes from.
-    return replace(found, threshold=max(found.threshold - packing.TOLERANCE, 0.0))
-
-
-def _measured(
-    work: _Work, probabilities: NDArray[np.float64], labels: NDArray[np.int64], rows: Sequence[Row]
-) -> dict[str, Any]:
-    if not len(rows):
-        return {"n": 0}
-    groups = [str(work.components[row.sample.id]) for row in rows]
-    measured = rates.classification(labels, probabilities.argmax(1), work.labels, groups=groups)
-    return {**measured, "ece": calibration.expected_calibration_error(probabilities, labels)}
-
-
-def _chosen(fitted: head.Fitted) -> dict[str, Any]:
-    default = 1.0 if 1.0 in fitted.tried else next(iter(fitted.tried))
-    best = fitted.tried[fitted.strength]
-    return {
-        "head": "ridge, closed form, labels weighted equally",
-        "strength": fitted.strength,
-        "balanced_accuracy_over_folds": best,
-        "over_default": best - fitted.tried[default],
-        "tried": {str(s): value for s, value in fitted.tried.items()},
-    }
 
 
 def _tile(manifest: Manifest) -> dict[str, int] | None:
@@ -318,10 +312,6 @@ def _ok_label(manifest: Manifest, taxonomy: Taxonomy | None) -> str | None:
     if taxonomy is None:
         return guess_ok(manifest.counts)
     return next((label for label in sorted(manifest.counts) if taxonomy.resolve(label).ok), None)
-
-
-def _stack(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    return np.stack(vectors).astype(np.float64) if vectors else np.zeros((0, 0))
 
 
 def _counts(manifest: Manifest) -> str:

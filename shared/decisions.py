@@ -42,7 +42,7 @@ class Line:
 
 
 def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str, Any]:
-    """A decision with its pictures, and for whole images with all probabilities, ready for ``json.dumps``."""
+    """A decision with its pictures, and for whole images with all that was seen, ready for ``json.dumps``."""
     by_id = {seen.sample.id: seen.sample for seen in case.seen}
     pictures = {f.id: _shown(f, by_id, folder) for f in decision.findings}
     if case.seen:
@@ -52,7 +52,9 @@ def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str
     content = hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
     record = {**extra, **as_json(decision), "shown": pictures, "content": content}
     if len(case.seen) == 1 and case.seen[0].sample.window is None:
-        record |= {"probabilities": dict(case.seen[0].probabilities), "novelty": case.seen[0].novelty}
+        only = case.seen[0]
+        record |= {"probabilities": dict(only.probabilities), "novelty": only.novelty}
+        record |= {"possible": only.possible, "nearest": list(only.nearest)}
     return record
 
 

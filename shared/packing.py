@@ -14,6 +14,7 @@ from shared.evaluate import SAMPLES, write_samples
 from shared.export import graph
 from shared.inference import Bundle, calibration, runtime
 from shared.inference import bundle as bundles
+from shared.inference.nearest import Exemplars
 from shared.inference.novelty import Novelty
 from shared.reporting import card
 
@@ -52,8 +53,8 @@ def whole_model(
             f"(allowed {TOLERANCE:g}); nothing was written"
         )
     patterns = golden_patterns()
-    answers = session.run(["probabilities"], {"image": np.stack(patterns)})[0]
-    golden = [runtime.golden(image, p) for image, p in zip(patterns, answers, strict=True)]
+    probabilities, scores = session.run(["probabilities", "scores"], {"image": np.stack(patterns)})
+    golden = [runtime.golden(i, p, s) for i, p, s in zip(patterns, probabilities, scores, strict=True)]
     model = graph.with_head(features, head, novel, {**metadata, "golden": golden})
     agreement = {"head_images": len(pictures), "head_max_probability_difference": difference}
     return model.SerializeToString(), agreement
@@ -75,7 +76,12 @@ def golden_patterns() -> list[NDArray[np.uint8]]:
 
 
 def write(
-    out: Path, model: bytes, facts: Mapping[str, Any], manifest: Manifest, components: Mapping[str, int]
+    out: Path,
+    model: bytes,
+    facts: Mapping[str, Any],
+    manifest: Manifest,
+    components: Mapping[str, int],
+    exemplars: Exemplars | None = None,
 ) -> Bundle:
     """Write the folder whole or not at all; it is loaded and self-tested before it takes its name.
 
@@ -85,10 +91,13 @@ def write(
         facts: Content of ``bundle.json`` and of the model card.
         manifest: The images that were used, and for what.
         components: Component of each image id.
+        exemplars: Training images as vectors, for "what does this look like"; no picture is among them.
     """
     with atomic.folder(out) as folder:
         (folder / bundles.MODEL).write_bytes(model)
         write_samples(manifest, components, folder / SAMPLES)
+        if exemplars is not None:
+            exemplars.save(folder)
         (folder / "MODEL_CARD.md").write_text(card.render(facts), encoding="utf-8")
         bundles.seal(folder, facts)
         runtime.Runtime.open(folder)

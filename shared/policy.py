@@ -15,7 +15,7 @@ class Policy:
     """
 
     threshold: float = 0.0
-    novelty_limit: float = 2.0
+    novelty_limit: float = 1.0
     min_examined: float = 1.0
 
     def __post_init__(self) -> None:

@@ -18,6 +18,8 @@ from shared.vertical import Case, Seen
 
 _CHUNK = 16
 _DECODERS = 2
+NEAREST = 3
+"""Training images that are named beside each answer."""
 
 Picture = NDArray[np.uint8]
 
@@ -64,7 +66,9 @@ def _read(sample: Sample, folder: Path) -> Picture | Problem:
 def _answer(
     runtime: Runtime, chunk: Sequence[Sample], pictures: Sequence[Picture | Problem], *, maps: bool
 ) -> Iterator[Seen | Problem]:
-    answers = runtime.predict([p for p in pictures if not isinstance(p, Problem)], class_map=maps)
+    answers = runtime.predict([p for p in pictures if not isinstance(p, Problem)], class_map=maps, features=True)
+    possible = runtime.possible(answers)
+    nearest = runtime.nearest(answers, NEAREST)
     i = 0
     for sample, picture in zip(chunk, pictures, strict=True):
         if isinstance(picture, Problem):
@@ -76,6 +80,8 @@ def _answer(
             probabilities,
             float(answers.novelty[i]),
             None if answers.class_map is None else answers.class_map[i],
+            None if possible is None else possible[i],
+            nearest[i],
         )
         i += 1
 

@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-DEFAULT_BACKBONE = "resnet10t"
-"""The one used without weights and without a hub: of the small networks tried with random weights it tells most apart
-(benchmarks/README.md)."""
+from shared.tuning import Tuning
+
+DEFAULT_BACKBONE = "loupe_mobile"
+"""The embedded one, whose weights come with the package: it needs no network."""
+EMBEDDED_WEIGHTS = Path(__file__).resolve().parent / "pretraining" / "embedded.safetensors"
+"""Beside the recipe that made them; ``embedded.md`` there is their data sheet."""
+RANDOM = "random"
+"""In place of a weights file: random initialisation, for comparison."""
 
 
 @dataclass(frozen=True)
@@ -13,11 +19,13 @@ class Recipe:
     """All that a training depends on.
 
     Attributes:
-        backbone: Any timm name.
-        weights: A safetensors file; empty means timm's hub, or random initialisation where no backbone was named.
+        backbone: Any timm name; empty means the embedded one.
+        weights: A safetensors file, or ``random``; empty means the weights that come with the package for the embedded
+            backbone, and timm's hub for any other.
         backbone_args: Further arguments of ``timm.create_model``, e.g. ``pad_type = "same"``.
         mean: Per-channel mean of the input, 0 to 1; empty means what timm states for the backbone.
         std: Per-channel deviation, likewise.
+        stages: Number of the backbone's last stages that give features.
         image_size: Side in pixels to which every image is resized inside the model, a multiple of 32.
         seed: Seed of everything random.
         test_fraction: Share of the images held out for the report (3:1:1 by default).
@@ -27,7 +35,11 @@ class Recipe:
         confidence: Confidence of the certificate, 0 to 1.
         lambdas: Ridge strengths to choose from, relative to the features' total variance divided by 1000.
         folds: Folds over the training images in which the ridge strength and the temperature are chosen.
-        threads: Threads for feature extraction, 0 means all cores.
+        threads: Threads for features and training, 0 means all cores.
+        search: Whether other heads are looked for on the same features.
+        finetune: Whether the backbone is fine-tuned in the time that is left.
+        tuning: How, see :class:`shared.tuning.Tuning`.
+        adopt_confidence: Confidence, 0.5 to 1, of the paired test by which a candidate replaces the best so far.
     """
 
     backbone: str = ""
@@ -35,6 +47,7 @@ class Recipe:
     backbone_args: Mapping[str, str] = field(default_factory=dict)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    stages: int = 4
     image_size: int = 224
     seed: int = 0
     test_fraction: float = 0.2
@@ -45,6 +58,10 @@ class Recipe:
     lambdas: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
     folds: int = 5
     threads: int = 0
+    search: bool = True
+    finetune: bool = True
+    tuning: Tuning = field(default_factory=Tuning)
+    adopt_confidence: float = 0.8
 
     def __post_init__(self) -> None:
         if self.image_size % 32 or not 32 <= self.image_size <= 1024:
@@ -56,6 +73,10 @@ class Recipe:
             raise ValueError("test_fraction and validation_fraction leave less than a tenth for training; lower them")
         if not 0 <= self.near_duplicate_bits <= 16:
             raise ValueError(f"near_duplicate_bits is {self.near_duplicate_bits}; allowed is 0 to 16")
+        if not 0.5 <= self.adopt_confidence < 1:
+            raise ValueError(f"adopt_confidence is {self.adopt_confidence}; allowed is 0.5 to below 1")
+        if self.stages < 1:
+            raise ValueError(f"stages is {self.stages}; allowed is 1 or more")
         if self.folds < 2:
             raise ValueError(f"folds is {self.folds}; allowed is 2 or more")
         if not self.lambdas or min(self.lambdas) <= 0:

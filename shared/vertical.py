@@ -40,12 +40,17 @@ class Seen:
         novelty: 1.0 is the 99th percentile of images held out in the build.
         class_map: Contribution of each place to each label's score, ``(labels, rows, columns)`` as nested lists, or
             None where the place does not matter.
+        possible: Labels of the prediction set, which holds the true one as often as the bundle promises; None where
+            the bundle promises nothing.
+        nearest: Training images that look most like it, the most similar first: path, label and similarity.
     """
 
     sample: Sample
     probabilities: Mapping[str, float]
     novelty: float
     class_map: Any = None
+    possible: tuple[str, ...] | None = None
+    nearest: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -72,5 +72,11 @@ def bundle(pictures: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
     from shared.recipe import Recipe
 
     out = tmp_path_factory.mktemp("bundles") / "small.bundle"
-    build(pictures, out, recipe=Recipe(image_size=64, threads=1), budget_seconds=120, cache=cache)
+    build(
+        pictures,
+        out,
+        recipe=Recipe(image_size=64, threads=1, search=False, finetune=False),
+        budget_seconds=120,
+        cache=cache,
+    )
     return out

@@ -113,13 +113,39 @@ def ingest(vertical: str, source: Path, out: Path, as_json: bool) -> None:
 @click.option(
     "--fix", type=FILE, help="Write the usable images with a leak-proof split to this manifest (.csv, .parquet)."
 )
+@click.option("-o", "page", type=FILE, help="Write the findings as a self-contained HTML page with small pictures.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One value over the recipe; repeatable.")
+@click.option("--backbone", help="Any timm name. Default: a small one that needs no network.")
+@click.option("--weights", type=FILE, help="Safetensors file for the backbone. Default: timm's hub.")
+@cache_option
 @json_option
-def check(data: Path, vertical: str, fix: Path | None, as_json: bool) -> None:
-    """Look for what spoils a training: unreadable files, duplicates, contradicting labels, leaks between splits."""
-    from verticals import tell
-    from verticals.steps import check_data
+def check(
+    data: Path,
+    vertical: str,
+    fix: Path | None,
+    page: Path | None,
+    overrides: tuple[str, ...],
+    backbone: str | None,
+    weights: Path | None,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Look for what spoils a training, the costliest first, before there is one.
 
-    _out(check_data(data, taxonomy=_taxonomy(vertical), fix=fix), as_json, tell.checked)
+    Unreadable files, copies (also turned ones), contradicting and doubtful labels, leaks between splits and what they
+    are worth, images that stand out, labels from too few groups, and whether the label can be told without the object.
+    """
+    from shared import config
+    from shared.check import check as check_data
+    from shared.recipe import Recipe
+    from verticals import tell
+
+    named = {"backbone": backbone, "weights": weights}
+    options = [f"{k}={json.dumps(str(v))}" for k, v in named.items() if v is not None]
+    files = [verticals.load(vertical).folder / "recipe.toml"] if vertical else []
+    recipe = config.load(Recipe, *files, overrides=[*overrides, *options])
+    facts = check_data(data, cache=_cache(cache), taxonomy=_taxonomy(vertical), recipe=recipe, fix=fix, page=page)
+    _out(facts, as_json, tell.checked)
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""What stands behind the verbs check, evaluate, predict and report: the core's functions joined with a vertical's."""
+"""What stands behind the verbs evaluate, predict and report: the core's functions joined with a vertical's."""
 
 import json
 import sys
@@ -6,43 +6,20 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import verticals
 from shared import atomic, decisions, taxonomy
-from shared.data import ingested, manifest, sources, splits
+from shared.data import ingested, manifest, sources
 from shared.decide import decide as decide_whole
 from shared.errors import ConfigError, DataError
 from shared.evaluate import evaluate
 from shared.inference import Bundle, Runtime
 from shared.policy import Policy
 from shared.predict import cases
-from shared.recipe import Recipe
 from shared.records import Decision, Finding, Review, Verdict
-from shared.taxonomy import Taxonomy
 from shared.vertical import Case, Ingested, Seen, Vertical
-
-
-def check_data(data: Path, *, taxonomy: Taxonomy | None, fix: Path | None) -> dict[str, Any]:
-    """Everything that spoils a training and can be seen without one; ``fix`` receives the repaired manifest."""
-    found, problems = sources.read(data, taxonomy=taxonomy)
-    divided, report, _ = splits.split(found, Recipe())
-    if fix is not None:
-        if report.leaked_after > 0:
-            fresh = found.with_rows(replace(row, split="") for row in found.rows)
-            divided, report, _ = splits.split(fresh, Recipe())
-        manifest.save(divided, fix)
-    return {
-        "images": len(found.rows),
-        "labels": dict(found.counts.most_common()),
-        "problems": [str(p) for p in problems],
-        "split": {**asdict(report), "sentence": str(report)},
-        "unmeasured_labels": list(report.unmeasured),
-        "data_hash": found.hash,
-        "fixed": str(fix) if fix else None,
-    }
 
 
 def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, Any]:

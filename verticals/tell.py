@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Facts = Mapping[str, Any]
+_SHOWN = 10
 
 
 def rate(row: Facts, n: bool = True) -> str:
@@ -32,14 +33,33 @@ def ingested(facts: Facts) -> str:
 
 
 def checked(facts: Facts) -> str:
-    """For ``loupe check``."""
-    lines = [f"{facts['images']} usable images, {len(facts['problems'])} left out"]
-    lines += [f"  {label:24} {n}" for label, n in facts["labels"].items()]
+    """For ``loupe check``: what to do first stands first."""
+    lines = note(facts if facts["backbone"] else {})
+    lines.append(f"{facts['images']} usable images, {len(facts['problems'])} left out")
+    for number, found in enumerate(facts["findings"], start=1):
+        points = "" if found["points"] is None else f"  (up to {found['points']:.1f} points)"
+        sure = "" if found["certain"] else "look: "
+        lines += [f"{number:2}. {sure}{found['what']}{points}", f"    {found['todo']}"]
+    if not facts["findings"]:
+        lines.append("nothing was found")
+    if facts["needs"]:
+        lines.append(f"!! {facts['needs']}")
     lines.append(facts["split"]["sentence"])
-    lines += [f"label {label!r} has too few independent groups to be measured" for label in facts["unmeasured_labels"]]
+    lines += [f"  {label:24} {n} images, {facts['groups'][label]} groups" for label, n in facts["labels"].items()]
+    lines += [
+        f"doubtful: {s['path']} is {s['label']}, likelier {s['likely']} ({100 * s['probability']:.0f} %)"
+        for s in (facts["suspects"] or [])[:_SHOWN]
+    ]
+    lines += [f"stands out: {row['path']} {row['kind']}" for row in facts["quality"][:_SHOWN]]
+    copied = facts["copies"]["exact"] + facts["copies"]["near"]
+    lines += [f"copies: {', '.join(group['paths'][:4])}" for group in copied[:_SHOWN]]
     lines += [f"left out: {p}" for p in facts["problems"]]
+    if max(len(facts["suspects"] or []), len(facts["quality"]), len(copied)) > _SHOWN:
+        lines.append(f"of each list the first {_SHOWN} are shown; all of them: --json, with pictures: -o PAGE.html")
     if facts["fixed"]:
-        lines.append(f"repaired manifest: {facts['fixed']}")
+        lines += [f"repaired manifest: {facts['fixed']}", *(f"  {change}" for change in facts["changes"])]
+    if facts["page"]:
+        lines.append(f"page: {facts['page']}")
     return "\n".join(lines)
 
 

@@ -5,19 +5,16 @@ component goes to one split as a whole.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from shared.data import images
+from shared.data import copies, images
 from shared.data.manifest import SPLITS, Manifest, Row
 from shared.errors import DataError
 from shared.recipe import Recipe
@@ -25,6 +22,9 @@ from shared.recipe import Recipe
 _FEW = 20
 _GIANT = 0.25
 """A near-duplicate component with more than this share of the images says that the hash cannot tell them apart."""
+_CHAINED = 0.1
+_ALIKE = 0.999
+"""Confirmed copies as alike as this stay together however many they are."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class SplitReport:
         given: True where the split came with the data and was kept.
         duplicates: Images that have an exact copy.
         near_duplicates: Images that are a near copy of one in another group.
-        near_duplicate_bits: The distance that was used; lower than asked for where the hash cannot tell images apart.
+        near_duplicate_bits: The distance that counted without comparing the pictures; lower than asked for where the
+            hash cannot tell images apart.
         leaked_before: Share of test images that would share a component with a training image: in the split that came
             with the data, or else in a random split by image.
         leaked_after: The same for the split that was made; 0 unless a given split was kept.
@@ -63,33 +64,57 @@ class SplitReport:
             f"train : validation : test = {' : '.join(str(self.images[s]) for s in SPLITS)} images ({self.ratio}), "
             f"{' : '.join(str(self.components[s]) for s in SPLITS)} independent components; "
             f"{self.duplicates} exact copies, {self.near_duplicates} near copies "
-            f"(hashes within {self.near_duplicate_bits} of 64 bits); "
+            f"(turned and mirrored ones too; hashes within {self.near_duplicate_bits} of 64 bits); "
             f"{self.leaked_before:.1%} of the test images leaked before ({origin}), {self.leaked_after:.1%} now"
         )
 
 
+@dataclass(frozen=True)
+class Near:
+    """Which rows show nearly the same picture.
+
+    Attributes:
+        pairs: ``(pairs, 2)`` of what must stay together in a split: confirmed copies, and equal or close hashes.
+        confirmed: ``(copies, 2)`` of what is one picture, in any orientation, see :mod:`shared.data.copies`.
+        bits: Greatest distance of hashes that count without confirmation.
+    """
+
+    pairs: NDArray[np.int64]
+    confirmed: NDArray[np.int64]
+    bits: int
+
+
+def thumbnail(manifest: Manifest, row: Row) -> NDArray[np.uint8] | None:
+    """Small grey picture of a row's whole image, None where it cannot be decoded."""
+    try:
+        return copies.thumbnail(images.read(manifest.file(row.sample)))
+    except DataError:
+        return None
+
+
+def thumbnails(manifest: Manifest) -> dict[str, NDArray[np.uint8] | None]:
+    """Small grey picture of each image by its id; None where it cannot be decoded, which is said with its features."""
+    known: dict[str, NDArray[np.uint8] | None] = {}
+    for row in tqdm(manifest.rows, desc="near duplicates", unit="image", disable=None, leave=False):
+        if row.sample.id not in known:
+            known[row.sample.id] = thumbnail(manifest, row)
+    return known
+
+
 def perceptual_hashes(manifest: Manifest) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """64-bit pHash (Zauner 2010, as in ``imagehash``) of each row's whole image.
+    """64-bit pHash of each row's whole image, see :func:`shared.data.copies.hashes`.
 
     Returns:
         Hashes ``(n,)``, and ``(n,)`` whether the image could be decoded; one that could not is like no other, and is
         listed when its features are computed.
     """
-    known: dict[str, np.uint64 | None] = {}
-    for row in tqdm(manifest.rows, desc="near duplicates", unit="image", disable=None, leave=False):
-        if row.sample.id not in known:
-            known[row.sample.id] = _phash(manifest.file(row.sample))
+    known = thumbnails(manifest)
     found = [known[row.sample.id] for row in manifest.rows]
-    return np.array([h or 0 for h in found], np.uint64), np.array([h is not None for h in found])
-
-
-def _phash(path: Path) -> np.uint64 | None:
-    try:
-        picture = images.read(path)
-    except DataError:
-        return None
-    bits = imagehash.phash(Image.fromarray(picture)).hash.ravel()
-    return np.uint64(int("".join("1" if b else "0" for b in bits), 2))
+    decoded = np.array([small is not None for small in found], bool)
+    result = np.zeros(len(found), np.uint64)
+    if decoded.any():
+        result[decoded] = copies.hashes(np.stack([small for small in found if small is not None]))
+    return result, decoded
 
 
 def near_pairs(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
@@ -125,13 +150,14 @@ def components(rows: Sequence[Row], pairs: NDArray[np.int64]) -> NDArray[np.int3
     return labels
 
 
-def split(manifest: Manifest, recipe: Recipe) -> tuple[Manifest, SplitReport, dict[str, int]]:
+def split(manifest: Manifest, recipe: Recipe, near: Near | None = None) -> tuple[Manifest, SplitReport, dict[str, int]]:
     """Give every row a split; one that came with the data is kept, and its leaks are counted.
 
     Args:
         manifest: Labelled rows.
         recipe: Says the shares of validation and test, the greatest distance of two perceptual hashes that counts as
             the same picture, and the seed.
+        near: What :func:`near_copies` gives, where it was computed before.
 
     Returns:
         The manifest with splits, what was achieved, and the component of each image id.
@@ -144,8 +170,8 @@ def split(manifest: Manifest, recipe: Recipe) -> tuple[Manifest, SplitReport, di
     if len(labels) < 2:
         found = f"only {labels[0]!r}" if labels else "none"
         raise DataError(f"{manifest.folder}: two labels or more are needed, found {found}; add images of another label")
-    pairs, bits = _pairs(manifest, recipe.near_duplicate_bits)
-    component = components(rows, pairs)
+    near = near_copies(manifest, recipe.near_duplicate_bits) if near is None else near
+    component = components(rows, near.pairs)
     given = _given(rows)
     validation, seed = recipe.validation_fraction, recipe.seed
     target = np.array([1 - validation - recipe.test_fraction, validation, recipe.test_fraction])
@@ -160,7 +186,7 @@ def split(manifest: Manifest, recipe: Recipe) -> tuple[Manifest, SplitReport, di
     done = manifest.with_rows(replace(row, split=s) for row, s in zip(rows, assigned, strict=True))
     _check(done, labels)
     of_id = {row.sample.id: int(c) for row, c in zip(rows, component, strict=True)}
-    return done, _report(done, component, pairs, bits, given, before), of_id
+    return done, _report(done, component, near, given, before), of_id
 
 
 def _given(rows: Sequence[Row]) -> bool:
@@ -176,18 +202,52 @@ def _given(rows: Sequence[Row]) -> bool:
     return True
 
 
-def _pairs(manifest: Manifest, bits: int) -> tuple[NDArray[np.int64], int]:
+def near_copies(manifest: Manifest, bits: int, known: Mapping[str, NDArray[np.uint8] | None] | None = None) -> Near:
+    """Find rows that show nearly the same picture; exact copies stand behind the first of their rows.
+
+    Args:
+        manifest: Rows.
+        bits: Greatest distance of hashes that count without confirmation; lowered where the hash cannot tell the
+            images apart.
+        known: What :func:`thumbnails` gives, where it was computed before.
+    """
+    nothing = np.zeros((0, 2), np.int64)
     # Windows of one frame overlap by design and frames are groups already; comparing them would join whole strips.
     if any(row.sample.window is not None for row in manifest.rows):
-        return np.zeros((0, 2), np.int64), 0
-    hashes, decoded = perceptual_hashes(manifest)
+        return Near(nothing, nothing, 0)
+    known = thumbnails(manifest) if known is None else known
+    first = {row.sample.id: i for i, row in reversed(list(enumerate(manifest.rows)))}
+    small = {first[identity]: picture for identity, picture in known.items() if picture is not None}
+    if not small:
+        return Near(nothing, nothing, bits)
+    place, stack = np.array(list(small), np.int64), np.stack(list(small.values()))
+    order = np.argsort(place)
+    place, stack = place[order], stack[order]
+    confirmed = _confirmed(manifest, place, *copies.alike(stack, bits + copies.REACH))
+    hashed = copies.hashes(stack)
     while True:
-        pairs = near_pairs(hashes, bits)
-        pairs = pairs[decoded[pairs].all(1)]
-        sizes = Counter(components([Row(replace(r.sample, group="")) for r in manifest.rows], pairs).tolist())
-        if bits == 0 or max(sizes.values()) <= max(_FEW, _GIANT * len(manifest.rows)):
-            return pairs, bits
+        pairs = place[near_pairs(hashed, bits)]
+        if bits == 0 or _largest(manifest, pairs) <= max(_FEW, _GIANT * len(manifest.rows)):
+            return Near(np.unique(np.concatenate([pairs, confirmed]), axis=0), confirmed, bits)
         bits -= 1
+
+
+def _confirmed(
+    manifest: Manifest, place: NDArray[np.int64], pairs: NDArray[np.int64], likeness: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Pairs in numbers of rows; where they would chain a tenth of the set together, only those that are more alike."""
+    least = copies.LIKENESS
+    while least < _ALIKE:
+        kept = place[pairs[likeness >= least]]
+        if _largest(manifest, kept) <= max(_FEW, _CHAINED * len(manifest.rows)):
+            return kept
+        least = (1 + least) / 2
+    return place[pairs[likeness >= _ALIKE]]
+
+
+def _largest(manifest: Manifest, pairs: NDArray[np.int64]) -> int:
+    sizes = Counter(components([Row(replace(r.sample, group="")) for r in manifest.rows], pairs).tolist())
+    return max(sizes.values())
 
 
 def _assign(component: NDArray[np.int32], y: NDArray[np.int64], target: NDArray[np.float64], seed: int) -> list[str]:
@@ -241,9 +301,7 @@ def _check(manifest: Manifest, labels: Sequence[str]) -> None:
             )
 
 
-def _report(
-    manifest: Manifest, component: NDArray[np.int32], pairs: NDArray[np.int64], bits: int, given: bool, before: float
-) -> SplitReport:
+def _report(manifest: Manifest, component: NDArray[np.int32], near: Near, given: bool, before: float) -> SplitReport:
     splits = np.array([row.split for row in manifest.rows])
     sizes = {s: int((splits == s).sum()) for s in SPLITS}
     ids = Counter(row.sample.id for row in manifest.rows)
@@ -254,11 +312,8 @@ def _report(
         ratio=" : ".join(f"{sizes[s] / max(sizes['test'], 1):.2f}" for s in SPLITS),
         given=given,
         duplicates=sum(n - 1 for n in ids.values()),
-        near_duplicates=sum(
-            groups[i] != groups[j] and manifest.rows[i].sample.id != manifest.rows[j].sample.id
-            for i, j in pairs.tolist()
-        ),
-        near_duplicate_bits=bits,
+        near_duplicates=len({max(i, j) for i, j in near.pairs.tolist() if groups[i] != groups[j]}),
+        near_duplicate_bits=near.bits,
         leaked_before=before,
         leaked_after=leaked(splits, component),
         unmeasured=tuple(

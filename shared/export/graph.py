@@ -107,7 +107,8 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
         metadata: Written into ``metadata_props["loupe"]`` as JSON.
 
     Returns:
-        A new ModelProto with outputs ``probabilities``, ``novelty``, ``class_map`` and ``features``.
+        A new ModelProto with outputs ``probabilities``, ``scores`` (before softmax), ``novelty``, ``class_map`` and
+        ``features``.
     """
     model = onnx.ModelProto()
     model.CopyFrom(features)
@@ -121,7 +122,7 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
         "loupe_bias": head.bias / head.temperature,
         "loupe_map_weights": per_feature.T[:, :, None, None],
         "loupe_map_bias": constant,
-        "loupe_directions": novelty.directions,
+        "loupe_inverse_deviations": 1.0 / novelty.deviations,
         "loupe_plain": novelty.plain,
         "loupe_residual": np.array(1.0 / novelty.residual_variance),
         "loupe_novelty_scale": np.array(1.0 / novelty.scale),
@@ -131,8 +132,8 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
             _node("Sub", ["features", "loupe_mean"], "loupe_centred"),
             _node("Mul", ["loupe_centred", "loupe_inverse"], "loupe_z"),
             _node("MatMul", ["loupe_z", "loupe_weights"], "loupe_raw"),
-            _node("Add", ["loupe_raw", "loupe_bias"], "loupe_scores"),
-            _node("Softmax", ["loupe_scores"], "probabilities", axis=1),
+            _node("Add", ["loupe_raw", "loupe_bias"], "scores"),
+            _node("Softmax", ["scores"], "probabilities", axis=1),
             _node("Conv", ["field", "loupe_map_weights", "loupe_map_bias"], "class_map"),
             *_novelty_nodes(),
         ]
@@ -148,6 +149,7 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
     model.graph.output.extend(
         [
             _value("probabilities", real, ["batch", labels]),
+            _value("scores", real, ["batch", labels]),
             _value("novelty", real, ["batch"]),
             _value("class_map", real, ["batch", labels, "rows", "columns"]),
             _value("features", real, ["batch", len(head.mean)]),
@@ -160,10 +162,10 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
 
 def _novelty_nodes() -> list[Any]:
     return [
-        _node("MatMul", ["loupe_z", "loupe_directions"], "loupe_inside"),
+        _node("MatMul", ["loupe_z", "loupe_plain"], "loupe_along"),
+        _node("Mul", ["loupe_along", "loupe_inverse_deviations"], "loupe_inside"),
         _node("ReduceSumSquare", ["loupe_inside", "loupe_axis"], "loupe_inside2", keepdims=0),
         _node("ReduceSumSquare", ["loupe_z", "loupe_axis"], "loupe_z2", keepdims=0),
-        _node("MatMul", ["loupe_z", "loupe_plain"], "loupe_along"),
         _node("ReduceSumSquare", ["loupe_along", "loupe_axis"], "loupe_along2", keepdims=0),
         _node("Sub", ["loupe_z2", "loupe_along2"], "loupe_outside"),
         _node("Relu", ["loupe_outside"], "loupe_outside_positive"),

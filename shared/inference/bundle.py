@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 CARD = "bundle.json"
 MODEL = "model.onnx"
 

@@ -59,6 +59,7 @@ def certify(
     confidence: float,
     groups: Sequence[str] = (),
     seed: int = 0,
+    candidates: int = 1,
 ) -> Certificate:
     """Choose the largest threshold whose recall is certified, or the safest one and how many groups are missing.
 
@@ -77,24 +78,27 @@ def certify(
         confidence: Above 0 and below 1.
         groups: Group of each positive; without, each image is a group of its own.
         seed: For the draw of one image per group.
+        candidates: Models among which these very images were used to choose. The allowed error is divided among them
+            (Bonferroni), so that the statement holds for whichever was chosen.
     """
     from scipy.stats import beta
 
     risks = np.asarray(positive_risks, np.float64)
-    needed = math.ceil(math.log(1 - confidence) / math.log(recall))
+    error = (1 - confidence) / candidates
+    needed = math.ceil(math.log(error) / math.log(recall))
     if len(risks) == 0:
         return Certificate(0.0, recall, confidence, 0.0, 0, 0, 0, needed, 1.0 if len(ok_risks) else None)
     drawn = np.sort(_one_per_group(risks, groups, seed))
     n = len(drawn)
     k = np.arange(1, n + 1)
-    allowed = k[beta.sf(recall, n - k + 1, k) >= confidence]
+    allowed = k[beta.sf(recall, n - k + 1, k) >= 1 - error]
     chosen = int(allowed.max()) if len(allowed) else 1
     threshold = float(drawn[chosen - 1]) if len(allowed) else float(risks.min())
     return Certificate(
         threshold=threshold,
         wanted_recall=recall,
         confidence=confidence,
-        certified_recall=float(beta.ppf(1 - confidence, n - chosen + 1, chosen)),
+        certified_recall=float(beta.ppf(error, n - chosen + 1, chosen)),
         positives=len(risks),
         groups=n,
         missed=int((risks < threshold).sum()),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shared.errors import BundleError, DataError
 from shared.inference import bundle as bundles
+from shared.inference import conformal, nearest
 from shared.inference.bundle import Bundle
 
 SELF_TEST_TOLERANCE = 1e-3
@@ -29,11 +30,13 @@ class Answers:
         novelty: ``(n,)`` float32; 1.0 is the 99th percentile of images held out in the build.
         class_map: ``(n, labels, rows, columns)`` float32: what each place adds to each label's score (the mean over
             the places is the score before softmax); None where it was not asked for.
+        features: ``(n, features)`` float32, what the head works on, not standardised; None where not asked for.
     """
 
     probabilities: NDArray[np.float32]
     novelty: NDArray[np.float32]
     class_map: NDArray[np.float32] | None = None
+    features: NDArray[np.float32] | None = None
 
 
 def session(model: str | bytes, *, threads: int = 0) -> Any:
@@ -57,6 +60,9 @@ class Runtime:
     def __init__(self, bundle: Bundle, session: Any) -> None:
         self.bundle = bundle
         self._session = session
+        stored = (bundle.card.get("conformal") or {}).get("sets")
+        self._sets = conformal.from_json(stored) if stored else None
+        self._exemplars = nearest.load(bundle.path)
 
     @classmethod
     def open(cls, path: Path, *, threads: int = 0) -> "Runtime":
@@ -78,28 +84,46 @@ class Runtime:
         """Labels in the order of the probabilities."""
         return self.bundle.labels
 
-    def predict(self, images: Sequence[NDArray[np.uint8]], *, class_map: bool = False) -> Answers:
+    def possible(self, answers: Answers) -> list[tuple[str, ...]] | None:
+        """The prediction set of each image; None where the bundle has none."""
+        if self._sets is None:
+            return None
+        inside = self._sets.sets(answers.probabilities)
+        return [tuple(label for label, i in zip(self.labels, row, strict=True) if i) for row in inside]
+
+    def nearest(self, answers: Answers, k: int) -> list[tuple[dict[str, Any], ...]]:
+        """The ``k`` training images that look most like each image, as path, label and similarity; empty without any.
+
+        Args:
+            answers: With features.
+            k: How many.
+        """
+        if self._exemplars is None or answers.features is None:
+            return [()] * len(answers.probabilities)
+        found = self._exemplars.nearest(answers.features, k) if len(answers.features) else ()
+        return [tuple({"path": n.path, "label": n.label, "similarity": n.similarity} for n in row) for row in found]
+
+    def predict(
+        self, images: Sequence[NDArray[np.uint8]], *, class_map: bool = False, features: bool = False
+    ) -> Answers:
         """Answer for images of any sizes, in their order.
 
         Args:
             images: Each ``(height, width, 3)`` uint8 RGB.
             class_map: Whether to give the class maps too.
+            features: Whether to give the features too.
 
         Raises:
             DataError: An image has another shape or dtype.
         """
-        names = ["probabilities", "novelty"] + (["class_map"] if class_map else [])
-        results: list[list[NDArray[np.float32]]] = [[] for _ in names]
+        names = ["probabilities", "novelty"] + (["class_map"] if class_map else []) + (["features"] if features else [])
+        results: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
         for batch in batches(images):
-            for collected, output in zip(results, self._session.run(names, {"image": batch}), strict=True):
-                collected.append(output)
-        empty = [
-            np.zeros((0, len(self.labels)), np.float32),
-            np.zeros(0, np.float32),
-            np.zeros((0, 0, 0, 0), np.float32),
-        ]
-        joined = [np.concatenate(r) if r else e for r, e in zip(results, empty, strict=False)]
-        return Answers(joined[0], joined[1], joined[2] if class_map else None)
+            for name, output in zip(names, self._session.run(names, {"image": batch}), strict=True):
+                results[name].append(output)
+        sizes = {"probabilities": (0, len(self.labels)), "novelty": (0,), "class_map": (0,) * 4, "features": (0, 0)}
+        joined = {n: np.concatenate(r) if r else np.zeros(sizes[n], np.float32) for n, r in results.items()}
+        return Answers(**joined)
 
 
 def batches(images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
@@ -130,11 +154,15 @@ def self_test(session: Any, where: str) -> None:
     """
     for i, golden in enumerate(read_metadata(session)["golden"]):
         image = np.frombuffer(zlib.decompress(base64.b64decode(golden["image"])), np.uint8).reshape(golden["shape"])
-        answer = session.run(["probabilities"], {"image": image[None]})[0][0]
-        difference = float(np.abs(answer - np.array(golden["probabilities"])).max())
+        answer, scores = session.run(["probabilities", "scores"], {"image": image[None]})
+        difference = float(np.abs(answer[0] - np.array(golden["probabilities"])).max())
+        # Probabilities of a sure model are 0 and 1 whatever it computes; the scores behind them are not.
+        expected = np.array(golden["scores"])
+        apart = np.abs(scores[0] - expected).max() / max(float(np.abs(expected).max()), 1.0)
+        difference = max(difference, float(apart))
         if not difference <= SELF_TEST_TOLERANCE:
             raise BundleError(
-                f"{where}: golden image {i} gives a probability {difference:.2g} away from the build's "
+                f"{where}: golden image {i} gives an answer {difference:.2g} away from the build's "
                 f"(allowed {SELF_TEST_TOLERANCE:g}); this runtime does not compute the same model, do not use it here"
             )
 
@@ -148,10 +176,11 @@ def read_metadata(session: Any) -> dict[str, Any]:
     return metadata
 
 
-def golden(image: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> dict[str, Any]:
-    """One golden input with its expected output, as it lies in the metadata."""
+def golden(image: NDArray[np.uint8], probabilities: NDArray[np.float32], scores: NDArray[np.float32]) -> dict[str, Any]:
+    """One golden input with its expected outputs, as it lies in the metadata."""
     return {
         "image": base64.b64encode(zlib.compress(image.tobytes(), 9)).decode(),
         "shape": list(image.shape),
         "probabilities": [float(p) for p in probabilities],
+        "scores": [float(s) for s in scores],
     }

@@ -1,15 +1,21 @@
 """Rates with their counts and intervals: nothing is shown as a bare number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 Indices = NDArray[np.int64]
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+LEAST_IN_BIN = 5
+_BLOCK = 2_000_000
+"""Cells of resampled confusion matrices that are held at once: 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,11 @@ class Rate:
         if self.value is None:
             return "no cases"
         return f"{self.value:.1%} [{self.low:.1%} .. {self.high:.1%}] n={self.n}"
+
+
+def percent(value: float | None, none: str = "no cases") -> str:
+    """A share from 0 to 1 as a person reads it; ``none`` where it is None or not a number."""
+    return none if value is None or value != value else f"{100 * value:.1f} %"
 
 
 def proportion(successes: int, n: int) -> Rate:
@@ -87,11 +98,91 @@ def _interval(share: float, variance: float, n: int, groups: int) -> tuple[float
     return low, high
 
 
-def confusion(labels: Indices, predicted: Indices, classes: int) -> NDArray[np.int64]:
-    """Counts ``(true, predicted)``."""
-    matrix = np.zeros((classes, classes), np.int64)
+def confusion(labels: Indices, predicted: Indices, names: Sequence[str]) -> dict[str, Any]:
+    """Confusion matrix by name.
+
+    Args:
+        labels: True indices into ``names`` ``(n,)``.
+        predicted: Predicted indices ``(n,)``.
+        names: Label names.
+
+    Returns:
+        ``labels`` (the names) and ``counts``: one list per true label, one count per predicted label.
+    """
+    matrix = np.zeros((len(names), len(names)), np.int64)
     np.add.at(matrix, (labels, predicted), 1)
-    return matrix
+    return {"labels": list(names), "counts": matrix.tolist()}
+
+
+def brier(probabilities: NDArray[np.floating], labels: Indices) -> float:
+    """Brier score: mean over images of the summed squared difference from the truth; 0 (right and sure) to 2.
+
+    The original form for several labels (Brier 1950); with two labels it is twice what is often given.
+
+    Args:
+        probabilities: ``(n, labels)``, rows add up to 1.
+        labels: True indices ``(n,)``.
+
+    Raises:
+        ValueError: No image.
+    """
+    if not len(labels):
+        raise ValueError("the Brier score of no image is not defined")
+    truth = np.eye(probabilities.shape[1])[labels]
+    return float(((np.asarray(probabilities, np.float64) - truth) ** 2).sum(1).mean())
+
+
+def reliability(
+    probabilities: NDArray[np.floating], labels: Indices, bins: int = 10, *, groups: Sequence[str] = ()
+) -> list[dict[str, float]]:
+    """How often the most probable label is right, by how probable it is said to be.
+
+    The bins are equally filled (Nixon et al. 2019), and hold five images or more wherever there are that many.
+
+    Args:
+        probabilities: ``(n, labels)``, rows add up to 1.
+        labels: True indices ``(n,)``.
+        bins: Most bins.
+        groups: Group of each image ``(n,)``, so that intervals count groups, see :func:`grouped`; without, each image
+            is a group of its own.
+
+    Returns:
+        From the least to the most confident bin: ``confidence`` (mean), ``accuracy`` with ``low`` and ``high``, and
+        ``n``; empty where there is no image.
+    """
+    if not len(labels):
+        return []
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    order = np.argsort(confidence, kind="stable")
+    result = []
+    for part in np.array_split(order, max(1, min(bins, len(order) // LEAST_IN_BIN))):
+        rate = grouped(right[part], [groups[i] for i in part] if len(groups) else [""] * len(part))
+        spread = {"accuracy": float(right[part].mean()), "low": rate.low, "high": rate.high}
+        result.append({"confidence": float(confidence[part].mean()), **spread, "n": rate.n})
+    return result
+
+
+def gap_by_chance(bins: Sequence[Mapping[str, float]], *, seed: int = 0) -> float:
+    """The gap between confidence and accuracy that a perfectly calibrated model stays below in 95 of 100 cases.
+
+    Consistency resampling (Broecker and Smith 2007): right answers are drawn with the stated confidence of each bin.
+    With few images the gap is never 0, also where every probability is true.
+
+    Args:
+        bins: See :func:`reliability`; images count as independent.
+        seed: For the draws.
+    """
+    n = np.array([b["n"] for b in bins], np.int64)
+    confidence = np.clip([b["confidence"] for b in bins], 0.0, 1.0)
+    drawn = np.random.default_rng(seed).binomial(n, confidence, size=(RESAMPLES, len(n))) / n
+    gaps = np.abs(drawn - confidence) @ n / n.sum()
+    return float(np.quantile(gaps, CONFIDENCE))
+
+
+def gap(bins: Sequence[Mapping[str, float]]) -> float:
+    """Mean gap between confidence and accuracy over the bins of :func:`reliability`, 0 to 1."""
+    n = np.array([b["n"] for b in bins], np.float64)
+    return float(np.abs([b["confidence"] - b["accuracy"] for b in bins]) @ n / n.sum())
 
 
 def accuracy(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -136,23 +227,16 @@ def classification(
         ``n``, ``groups``, ``accuracy``, ``balanced_accuracy``, ``macro_f1`` (each value, low, high), ``per_label`` (n,
         recall, low, high, precision) and ``confusion``.
     """
+    from scipy.sparse import csr_array
+
     classes = len(names)
     member = _members(groups)
     count = int(member.max()) + 1
-    per_group = np.zeros((count, classes * classes))
-    np.add.at(per_group, (member, labels * classes + predicted), 1)
-    total = per_group.sum(0).reshape(classes, classes)
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    resampled = (times @ per_group).reshape(-1, classes, classes)
-    summaries = {
-        name: _summary(statistic(total), statistic(resampled), len(labels), count)
-        for name, statistic in (
-            ("accuracy", accuracy),
-            ("balanced_accuracy", balanced_accuracy),
-            ("macro_f1", macro_f1),
-        )
-    }
+    # Sparse, and a block at a time: with 128 labels all resampled matrices at once would take 260 MB.
+    cells = (member, labels * classes + predicted)
+    per_group = csr_array((np.ones(len(labels)), cells), shape=(count, classes * classes))
+    total: NDArray[np.float64] = np.asarray(per_group.sum(0)).reshape(classes, classes)
+    summaries = _summaries(per_group, total, len(labels), seed)
     per_label = {}
     for i, name in enumerate(names):
         mine = labels == i
@@ -174,8 +258,24 @@ def classification(
     }
 
 
-def _summary(value: NDArray[np.float64], resampled: NDArray[np.float64], n: int, groups: int) -> dict[str, float]:
+def _summaries(per_group: "csr_array", total: NDArray[np.float64], n: int, seed: int) -> dict[str, dict[str, float]]:
+    """The three summaries of ``total``, with the variance over resampled groups (rows of ``per_group``)."""
+    count, classes = per_group.shape[0], len(total)
+    statistics = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
+    rng, even = np.random.default_rng(seed), np.full(count, 1 / count)
+    resampled: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
+    for block in np.array_split(np.arange(RESAMPLES), -(-RESAMPLES * classes**2 // _BLOCK)):
+        matrices = (rng.multinomial(count, even, size=len(block)) @ per_group).reshape(-1, classes, classes)
+        for name, statistic in statistics.items():
+            resampled[name].append(statistic(matrices))
+    return {
+        name: _summary(float(statistic(total)), np.concatenate(resampled[name]), n, count)
+        for name, statistic in statistics.items()
+    }
+
+
+def _summary(value: float, resampled: NDArray[np.float64], n: int, groups: int) -> dict[str, float]:
     # The bootstrap of G groups underestimates a variance by (G - 1) / G.
     variance = float(resampled.var()) * groups / max(groups - 1, 1)
-    low, high = _interval(float(value), variance, n, groups)
-    return {"value": float(value), "low": low, "high": high}
+    low, high = _interval(value, variance, n, groups)
+    return {"value": value, "low": low, "high": high}

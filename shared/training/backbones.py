@@ -10,7 +10,8 @@ from typing import Any
 
 from shared.config import did_you_mean
 from shared.errors import ConfigError, Offline, require
-from shared.recipe import DEFAULT_BACKBONE, Recipe
+from shared.recipe import DEFAULT_BACKBONE, RANDOM, Recipe
+from shared.training import embedded
 
 # Set before torch is imported: libgomp's threads spin, and beside any other busy process that costs a factor of ten.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -19,7 +20,6 @@ timm: Any = require("timm", extra="train")
 
 HUB = ("huggingface.co", 443)
 OFFLINE_AFTER_SECONDS = 2.0
-STAGES = 4
 _EPSILON = 1e-6
 
 
@@ -29,15 +29,17 @@ class Origin:
 
     Attributes:
         name: timm name.
-        weights: ``file <name>``, ``timm <tag>`` or ``random``.
+        weights: ``embedded ...``, ``file <name>``, ``timm <tag>`` or ``random``.
         sha256: Hash over all weights, hexadecimal.
         note: What a person must know, empty where there is nothing.
+        stages: Number of feature columns that each stage gives, in the order of the columns; their sum is d.
     """
 
     name: str
     weights: str
     sha256: str
     note: str = ""
+    stages: tuple[int, ...] = ()
 
 
 class FieldNet(torch.nn.Module):  # type: ignore[misc]
@@ -54,15 +56,16 @@ class FieldNet(torch.nn.Module):  # type: ignore[misc]
         self.mean, self.std = tuple(mean), tuple(std)
         self.image_size = recipe.image_size
         self.grid = recipe.image_size // 16
-        self.indices = _stages(model)
+        self.indices = _stages(model, recipe.stages)
         with torch.inference_mode():
             final, maps = self._maps(torch.zeros(1, 3, recipe.image_size, recipe.image_size))
         # Convolutional heads add features after the last stage; where they do not, the last stage is counted once.
         channels_first = final.ndim == 4 and final.shape[1] == model.num_features
         self.use_final = channels_first and final.shape[1] != maps[-1].shape[1]
+        self.stages = tuple(2 * part.shape[1] for part in ([*maps, final] if self.use_final else maps))
 
     def _maps(self, pixels: Any) -> tuple[Any, list[Any]]:
-        return self.model.forward_intermediates(pixels, indices=self.indices, output_fmt="NCHW", norm=False)  # type: ignore[no-any-return]
+        return _intermediates(self.model, pixels, self.indices)
 
     def forward(self, pixels: Any) -> tuple[Any, Any]:
         """Pixels ``(n, 3, size, size)`` float32 to features ``(n, d)`` and field ``(n, d, size / 16, size / 16)``."""
@@ -87,11 +90,20 @@ class FieldNet(torch.nn.Module):  # type: ignore[misc]
         return stage.mean((2, 3), keepdim=True).expand(-1, -1, self.grid, self.grid)
 
 
+def stage_maps(model: Any, pixels: Any) -> list[Any]:
+    """Maps ``(n, channels, rows, columns)`` of the stages that :class:`FieldNet` reads, for normalised pixels."""
+    return _intermediates(model, pixels, _stages(model, Recipe.stages))[1]
+
+
+def _intermediates(model: Any, pixels: Any, indices: list[int]) -> tuple[Any, list[Any]]:
+    return model.forward_intermediates(pixels, indices=indices, output_fmt="NCHW", norm=False)  # type: ignore[no-any-return]
+
+
 def create(recipe: Recipe) -> tuple[FieldNet, Origin]:
     """Build the backbone of a recipe with its weights, in evaluation mode.
 
-    Weights are taken from ``recipe.weights``, else from timm's hub where a backbone is named; with neither, the small
-    default backbone is initialised at random and says so.
+    Weights are taken from ``recipe.weights``, else those that come with the package for the embedded backbone, else
+    from timm's hub. Random weights have to be asked for, and the origin says so.
 
     Raises:
         ConfigError: timm does not know the name, or the weights do not fit it.
@@ -99,24 +111,27 @@ def create(recipe: Recipe) -> tuple[FieldNet, Origin]:
     """
     name = recipe.backbone or DEFAULT_BACKBONE
     _known(name)
-    from_hub = bool(recipe.backbone) and not recipe.weights
+    from_hub = name != embedded.NAME and not recipe.weights
     if from_hub:
         _reach_hub(name)
     torch.manual_seed(recipe.seed)
     model = _create(name, recipe, pretrained=from_hub)
     cfg = model.pretrained_cfg
     note = ""
-    if recipe.weights:
+    if recipe.weights == RANDOM:
+        weights = RANDOM
+        note = "RANDOMLY INITIALISED BACKBONE: leave --weights out for one that knows images"
+    elif recipe.weights:
         _load(model, Path(recipe.weights), str(cfg.get("classifier", "")))
         weights = f"file {Path(recipe.weights).name}"
     elif from_hub:
         weights = f"timm {cfg.get('tag') or 'default'}"
     else:
-        weights = "random"
-        note = "RANDOMLY INITIALISED BACKBONE: give --backbone and --weights for a model that knows natural images"
+        _load(model, embedded.WEIGHTS, "")
+        weights = "embedded, distilled on procedural images"
     model.eval().requires_grad_(False)
     net = FieldNet(model, recipe, recipe.mean or cfg["mean"], recipe.std or cfg["std"]).eval()
-    return net, Origin(name, weights, _state_hash(model), note)
+    return net, Origin(name, weights, _state_hash(model), note, net.stages)
 
 
 def _known(name: str) -> None:
@@ -155,7 +170,7 @@ def _reach_hub(name: str) -> None:
             reason = f"{HUB[0]} cannot be reached: {error}"
     raise Offline(
         f"--backbone {name}: its weights are on timm's hub, and {reason}; give --weights FILE.safetensors, "
-        "or leave --backbone out for the backbone that needs no network"
+        "or leave --backbone out for the embedded backbone, which needs no network"
     )
 
 
@@ -182,18 +197,18 @@ def _load(model: Any, file: Path, classifier: str) -> None:
     model.load_state_dict({k: v for k, v in state.items() if k not in wrong}, strict=False)
 
 
-def _stages(model: Any) -> list[int]:
-    """Indices of up to four stages, at stride 4 or coarser; evenly spaced where all have one stride (transformers)."""
+def _stages(model: Any, count: int) -> list[int]:
+    """Indices of up to ``count`` stages, at stride 4 or coarser; evenly spaced where all have one stride."""
     if not hasattr(model, "forward_intermediates"):
         raise ConfigError(
             f"--backbone {type(model).__name__}: timm gives no intermediate features for it; choose another"
         )
     strides = [int(info["reduction"]) for info in _feature_info(model)]
     usable = [i for i, stride in enumerate(strides) if stride >= 4]
-    if len({strides[i] for i in usable}) == 1 and len(usable) > STAGES:
-        step = len(usable) / STAGES
-        return [usable[round(step * (i + 1)) - 1] for i in range(STAGES)]
-    return usable[-STAGES:]
+    if len({strides[i] for i in usable}) == 1 and len(usable) > count:  # a transformer
+        step = len(usable) / count
+        return [usable[round(step * (i + 1)) - 1] for i in range(count)]
+    return usable[-count:]
 
 
 def _feature_info(model: Any) -> list[dict[str, Any]]:

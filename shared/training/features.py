@@ -20,7 +20,7 @@ from shared.data.manifest import Manifest, Row
 from shared.errors import ConfigError, DataError, Problem, require
 from shared.inference import runtime
 from shared.inference.bundle import file_hash
-from shared.recipe import DEFAULT_BACKBONE, Recipe
+from shared.recipe import DEFAULT_BACKBONE, EMBEDDED_WEIGHTS, RANDOM, Recipe
 
 VERSION = 1
 """Raise it when the same image and backbone would give other features."""
@@ -43,6 +43,11 @@ class Extractor:
     parity: dict[str, Any]
     key: str
 
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Number of feature columns of each stage, in the order of the columns."""
+        return tuple(self.origin["stages"])
+
 
 def extractor(recipe: Recipe, images_for_parity: Sequence[NDArray[np.uint8]], cache: Path) -> Extractor:
     """The backbone of a recipe, exported and compared with torch, or taken from the cache where that was done before.
@@ -57,7 +62,8 @@ def extractor(recipe: Recipe, images_for_parity: Sequence[NDArray[np.uint8]], ca
     stored, record = cache / "backbones" / f"{key}.onnx", cache / "backbones" / f"{key}.json"
     if record.is_file() and stored.is_file():
         known = json.loads(record.read_text(encoding="utf-8"))
-        if known["sha256"] == file_hash(stored):
+        # Records of older versions do not name the stages; they are made again, which costs seconds and no feature.
+        if known["sha256"] == file_hash(stored) and known["origin"].get("stages"):
             return Extractor(onnx.load(stored), known["origin"], known["parity"], key)
     from shared.export import parity
     from shared.training import backbones
@@ -73,18 +79,26 @@ def extractor(recipe: Recipe, images_for_parity: Sequence[NDArray[np.uint8]], ca
 def _key(recipe: Recipe) -> str:
     from importlib.metadata import version
 
-    weights = Path(recipe.weights)
-    if recipe.weights and not weights.is_file():
-        raise ConfigError(f"--weights {weights}: does not exist; give a safetensors file")
+    name = recipe.backbone or DEFAULT_BACKBONE
     parts = {
         "version": VERSION,
-        "backbone": recipe.backbone or DEFAULT_BACKBONE,
-        "weights": file_hash(weights) if recipe.weights else ("hub" if recipe.backbone else f"random {recipe.seed}"),
+        "backbone": name,
+        "weights": _weights(name, recipe),
         "arguments": dict(recipe.backbone_args),
-        "input": [recipe.image_size, recipe.mean, recipe.std],
+        "input": [recipe.image_size, recipe.mean, recipe.std, recipe.stages],
         "made by": [version("timm"), version("torch")],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _weights(name: str, recipe: Recipe) -> str:
+    if recipe.weights == RANDOM:
+        return f"random {recipe.seed}"
+    if recipe.weights and not Path(recipe.weights).is_file():
+        raise ConfigError(f"--weights {recipe.weights}: does not exist; give a safetensors file")
+    if recipe.weights:
+        return file_hash(Path(recipe.weights))
+    return file_hash(EMBEDDED_WEIGHTS) if name == DEFAULT_BACKBONE else "hub"
 
 
 class Store:
@@ -156,22 +170,45 @@ def extract(
     problems: list[Problem] = []
     if not missing:
         return known, ()
-    session = runtime.session(extractor.model.SerializeToString(), threads=threads)
     fresh: dict[str, NDArray[np.float32]] = {}
     saved = time.monotonic()
-    for row in tqdm(missing, desc="features", unit="image", disable=None, leave=False):
-        now = time.monotonic()
-        if now > until:
-            break
-        try:
-            image = images.read(manifest.file(row.sample), window=row.sample.window)
-        except DataError as error:
-            problems.append(Problem(row.sample.path, str(error)))
+    for row, answer in _computed(extractor, manifest, missing, threads=threads, until=until):
+        if isinstance(answer, Problem):
+            problems.append(answer)
             continue
-        fresh[row.sample.id] = session.run(["features"], {"image": image[None]})[0][0]
+        fresh[row.sample.id] = answer
+        now = time.monotonic()
         if now - saved > 2.0:
             store.write(fresh)
             known |= fresh
             fresh, saved = {}, now
     store.write(fresh)
     return known | fresh, tuple(problems)
+
+
+def compute(
+    extractor: Extractor, manifest: Manifest, rows: Sequence[Row], *, threads: int, until: float
+) -> tuple[dict[str, NDArray[np.float32]], tuple[Problem, ...]]:
+    """The same without a cache, for a backbone that nobody will ask again."""
+    known, problems = {}, []
+    for row, answer in _computed(extractor, manifest, rows, threads=threads, until=until):
+        if isinstance(answer, Problem):
+            problems.append(answer)
+        else:
+            known[row.sample.id] = answer
+    return known, tuple(problems)
+
+
+def _computed(
+    extractor: Extractor, manifest: Manifest, rows: Sequence[Row], *, threads: int, until: float
+) -> Iterator[tuple[Row, NDArray[np.float32] | Problem]]:
+    session = runtime.session(extractor.model.SerializeToString(), threads=threads)
+    for row in tqdm(rows, desc="features", unit="image", disable=None, leave=False):
+        if time.monotonic() > until:
+            return
+        try:
+            image = images.read(manifest.file(row.sample), window=row.sample.window)
+        except DataError as error:
+            yield row, Problem(row.sample.path, str(error))
+            continue
+        yield row, session.run(["features"], {"image": image[None]})[0][0]

@@ -46,6 +46,7 @@ def test_a_wrong_verb_gets_advice_and_exit_2() -> None:
 def test_build_prints_one_json_object_and_nothing_else(pictures: Path, cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "b.bundle"
     options = ["--budget", "2m", "--cache", cache, "--set", "image_size=64", "--set", "threads=1", "--json"]
+    options += ["--set", "search=false", "--set", "finetune=false"]
     done = run("build", pictures, "-o", out, *options)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
@@ -188,7 +189,7 @@ def test_a_strip_that_lost_lines_is_not_examined_rather_than_ok(cache: Path, tmp
     raw = synth(tmp_path / "raw", seed=5, small=True)
     assert run("ingest", "industrial", raw, "-o", tmp_path / "samples").returncode == 0
     out = tmp_path / "b.bundle"
-    options = ["--budget", "3m", "--cache", cache, "--set", "image_size=64"]
+    options = ["--budget", "3m", "--cache", cache, "--set", "image_size=64", "--set", "finetune=false"]
     built = run("build", tmp_path / "samples", "-o", out, *options)
     assert built.returncode == 0, built.stderr
     good = tmp_path / "good"

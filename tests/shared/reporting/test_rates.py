@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import beta
@@ -77,3 +79,72 @@ def test_a_label_without_cases_has_no_recall() -> None:
     result = rates.classification(np.array([0, 0]), np.array([0, 1]), ["a", "b"], groups=["", ""])
     assert result["per_label"]["b"] == {"n": 0, "recall": None, "low": 0.0, "high": 1.0, "precision": 0.0}
     assert result["balanced_accuracy"]["value"] == 0.5
+
+
+def test_a_confusion_matrix_carries_its_names() -> None:
+    found = rates.confusion(np.array([0, 0, 2]), np.array([0, 1, 2]), ["a", "b", "c"])
+    assert found == {"labels": ["a", "b", "c"], "counts": [[1, 1, 0], [0, 0, 0], [0, 0, 1]]}
+
+
+def drawn(n: int, sharper: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and labels drawn from them; then the probabilities are made ``sharper`` than the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.dirichlet([0.6] * 3, n)
+    labels = (truth.cumsum(1) < rng.random((n, 1))).sum(1).clip(0, 2)
+    stated = truth**sharper
+    return stated / stated.sum(1, keepdims=True), labels
+
+
+def test_the_brier_score_is_scikit_learns() -> None:
+    probabilities, labels = drawn(200, 1.0)
+    assert rates.brier(probabilities, labels) == pytest.approx(
+        metrics.brier_score_loss(labels, probabilities, labels=[0, 1, 2], scale_by_half=False)
+    )
+    assert rates.brier(np.eye(3), np.array([0, 1, 2])) == 0.0 and rates.brier(np.eye(2), np.array([1, 0])) == 2.0
+    with pytest.raises(ValueError, match="no image"):
+        rates.brier(np.zeros((0, 3)), np.zeros(0, int))
+
+
+def test_bins_are_filled_equally_from_the_least_to_the_most_confident() -> None:
+    probabilities, labels = drawn(205, 1.0)
+    bins = rates.reliability(probabilities, labels)
+    assert [b["n"] for b in bins] == [21] * 5 + [20] * 5
+    assert [b["confidence"] for b in bins] == sorted(b["confidence"] for b in bins)
+    right = (probabilities.argmax(1) == labels).mean()
+    assert sum(b["n"] * b["accuracy"] for b in bins) / 205 == pytest.approx(right)
+    assert all(b["low"] <= b["accuracy"] <= b["high"] for b in bins)
+
+
+def test_few_images_share_a_bin() -> None:
+    probabilities, labels = drawn(12, 1.0)
+    assert [b["n"] for b in rates.reliability(probabilities, labels)] == [6, 6]
+    assert [b["n"] for b in rates.reliability(probabilities[:2], labels[:2])] == [2]
+    assert rates.reliability(probabilities[:0], labels[:0]) == []
+
+
+def test_bins_of_one_group_say_nothing() -> None:
+    probabilities, labels = drawn(40, 1.0)
+    assert all((b["low"], b["high"]) == (0, 1) for b in rates.reliability(probabilities, labels, groups=["part"] * 40))
+
+
+def test_chance_alone_stays_below_its_gap_as_often_as_it_says_and_overconfidence_does_not() -> None:
+    def above(sharper: float) -> float:
+        seen = [rates.reliability(*drawn(150, sharper, seed)) for seed in range(120)]
+        return float(np.mean([rates.gap(bins) > rates.gap_by_chance(bins) for bins in seen]))
+
+    assert above(1.0) < 0.12 and above(4.0) > 0.9
+
+
+def test_shares_are_told_with_one_decimal_or_as_missing() -> None:
+    assert rates.percent(0.12345) == "12.3 %" and rates.percent(None) == "no cases"
+    assert rates.percent(float("nan"), "not measured") == "not measured"
+
+
+def test_many_labels_and_groups_take_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 300, (2, 3000))
+    tracemalloc.start()
+    result = rates.classification(labels, predicted, [str(i) for i in range(300)], groups=[str(i) for i in range(3000)])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 200e6 and result["groups"] == 3000

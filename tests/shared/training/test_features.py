@@ -1,3 +1,4 @@
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -6,6 +7,9 @@ import numpy as np
 import pytest
 
 from shared.errors import ConfigError
+from shared.inference import runtime
+from shared.recipe import Recipe
+from shared.training import features
 from shared.training.features import Store
 
 
@@ -34,3 +38,19 @@ def test_a_locked_cache_is_kept_and_said_in_one_sentence(tmp_path: Path, monkeyp
             store.write({"b": np.ones(2, np.float32)})
         other.rollback()
     assert list(store.read(["a", "b"])) == ["a"]
+
+
+def test_the_columns_of_the_stages_add_up_and_a_record_without_them_is_made_again(tmp_path: Path) -> None:
+    pictures = [np.random.default_rng(i).integers(0, 255, (40, 40, 3), dtype=np.uint8) for i in range(2)]
+    recipe = Recipe(image_size=64, threads=1)
+    made = features.extractor(recipe, pictures, tmp_path)
+    session = runtime.session(made.model.SerializeToString(), threads=1)
+    columns = session.run(["features"], {"image": pictures[0][None]})[0].shape[1]
+    assert sum(made.stages) == columns and len(made.stages) >= 4
+    record = tmp_path / "backbones" / f"{made.key}.json"
+    old = json.loads(record.read_text(encoding="utf-8"))
+    del old["origin"]["stages"]
+    record.write_text(json.dumps(old), encoding="utf-8")
+    again = features.extractor(recipe, pictures, tmp_path)
+    assert again.stages == made.stages and again.key == made.key
+    assert features.extractor(recipe, pictures, tmp_path).stages == made.stages

@@ -1,0 +1,131 @@
+"""Backbones side by side on real photographs: balanced accuracy of the closed-form head on their frozen features.
+
+    python benchmarks/backbones.py PHOTOGRAPHS --standin FILE [--procedural FILE] [--scratch FILE] [--seeds 5]
+
+PHOTOGRAPHS holds one folder per set with ``labels.csv`` (path,label,group). FILEs are made by ``python -m
+shared.pretraining``; the stand-in is mobilenetv2_100 with ImageNet weights. Every seed is another grouped split; the
+head is fitted on four fifths and judged on the rest. Prints Markdown.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from shared.building.work import some_pictures
+from shared.data import sources, splits
+from shared.data.manifest import Manifest
+from shared.recipe import Recipe
+from shared.training import features, head
+
+SETS = (
+    "industrial/magnetic_tile",
+    "industrial/neu_surface",
+    "industrial/deeppcb",
+    "medical/ham10000",
+    "medical/isic_7class",
+    "medical/ham10000 malignant",
+    "agriculture/bean_leaf",
+    "agriculture/deepweeds",
+    "agriculture/rice_leaf",
+)
+"""Two medical sets are at hand; the third is the first with two labels, malignant (mel, bcc, akiec) or not."""
+MALIGNANT = {"mel", "bcc", "akiec"}
+
+
+def backbones(options: argparse.Namespace) -> dict[str, Recipe]:
+    standin = Recipe(
+        backbone="mobilenetv2_100", backbone_args={"pad_type": "same"}, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    )
+    found = {"random weights": Recipe(weights="random")}
+    for name, file in (("procedural only", options.procedural), ("distilled from scratch", options.scratch)):
+        if file:
+            found[name] = Recipe(weights=str(file))
+    found["embedded"] = Recipe()
+    if options.standin:
+        found["ImageNet stand-in"] = replace(standin, weights=str(options.standin))
+    return found
+
+
+def read(photographs: Path, name: str) -> Manifest:
+    folder, _, binary = name.partition(" ")
+    manifest, _ = sources.read(photographs / folder / "labels.csv")
+    if not binary:
+        return manifest
+    return manifest.with_rows(
+        replace(row, label="malignant" if row.label in MALIGNANT else "other") for row in manifest.rows
+    )
+
+
+def probe(manifest: Manifest, x: np.ndarray, seeds: int) -> list[float]:
+    """Balanced accuracy on the test part for each seed of the split."""
+    labels = sorted(manifest.counts)
+    place = {row.sample.id: i for i, row in enumerate(manifest.rows)}
+    found = []
+    for seed in range(seeds):
+        recipe = Recipe(seed=seed)
+        divided, _, components = splits.split(manifest, recipe)
+        rows = {s: [r for r in divided.rows if (r.split == "test") == (s == "test")] for s in ("rest", "test")}
+        y = {s: np.array([labels.index(r.label) for r in part]) for s, part in rows.items()}
+        own = {s: x[[place[r.sample.id] for r in part]] for s, part in rows.items()}
+        groups = np.array([components[r.sample.id] for r in rows["rest"]])
+        fitted = head.fit(
+            own["rest"], y["rest"], groups, len(labels), strengths=recipe.lambdas, count=recipe.folds, seed=seed
+        )
+        found.append(head.balanced_accuracy(fitted.head.scores(own["test"]).argmax(1), y["test"]))
+    return found
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean with the 95 % interval of Student's t over seeds."""
+    mean, error = float(np.mean(values)), float(stats.sem(values)) if len(values) > 1 else 0.0
+    reach = error * float(stats.t.ppf(0.975, max(len(values) - 1, 1)))
+    return f"{100 * mean:.1f} ± {100 * reach:.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("--standin", type=Path)
+    parser.add_argument("--procedural", type=Path)
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    known = backbones(options)
+    print(f"| set (labels) | {' | '.join(known)} |")
+    print(f"| --- | {' | '.join('---' for _ in known)} |")
+    speed: dict[str, list[float]] = {name: [] for name in known}
+    means: dict[str, list[float]] = {name: [] for name in known}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in options.sets:
+            manifest = read(options.photographs, name)
+            cells = []
+            for backbone, recipe in known.items():
+                extractor = features.extractor(recipe, some_pictures(manifest, manifest.rows), Path(temporary))
+                before = time.process_time()
+                vectors, _ = features.compute(
+                    extractor, manifest, manifest.rows, threads=options.threads, until=float("inf")
+                )
+                speed[backbone].append(len(vectors) / (time.process_time() - before))
+                x = np.stack([vectors[r.sample.id] for r in manifest.rows]).astype(np.float64)
+                values = probe(manifest, x, options.seeds)
+                means[backbone].append(float(np.mean(values)))
+                cells.append(interval(values))
+            print(f"| {name} ({len(manifest.counts)}) | {' | '.join(cells)} |", flush=True)
+    print(f"| **mean** | {' | '.join(f'{100 * np.mean(v):.1f}' for v in means.values())} |")
+    if options.standin:
+        reference = np.array(means["ImageNet stand-in"])
+        kept = [f"{100 * float(np.mean(np.array(v) / reference)):.1f}" for v in means.values()]
+        print(f"| mean share of the stand-in's, % | {' | '.join(kept)} |")
+    print(f"| images per second of CPU time | {' | '.join(f'{np.mean(v):.0f}' for v in speed.values())} |")
+
+
+if __name__ == "__main__":
+    main()

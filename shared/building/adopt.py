@@ -1,0 +1,62 @@
+"""Whether a candidate takes the place of the best so far: decided by a paired test on the validation images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.building.candidates import Candidate
+from shared.building.work import Work, parts
+from shared.data.manifest import Row
+from shared.reporting.paired import Difference, paired
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate and what became of it.
+
+    Attributes:
+        candidate: The model.
+        adopted: Whether it became the best so far.
+        difference: To the best before it, on validation; None for the first.
+        why: One sentence.
+    """
+
+    candidate: Candidate
+    adopted: bool
+    difference: Difference | None
+    why: str
+
+    def facts(self) -> dict[str, Any]:
+        """As plain values for the report."""
+        return {
+            "name": self.candidate.name,
+            "adopted": self.adopted,
+            "inner": self.candidate.inner,
+            "difference": None if self.difference is None else dict(vars(self.difference)),
+            "why": self.why,
+            "details": {k: v for k, v in self.candidate.details.items() if k not in ("evaluations", "tried")},
+        }
+
+
+def first(candidate: Candidate) -> Trial:
+    """The candidate that needs no comparison."""
+    return Trial(candidate, True, None, "the default: everything else must beat it")
+
+
+def against(work: Work, best: Candidate, challenger: Candidate, rows: list[Row]) -> Trial:
+    """Compare on the validation images, pairwise; the best so far stays unless the challenger is better.
+
+    Args:
+        work: The build; its recipe says how sure it must be.
+        best: The best so far.
+        challenger: The new one.
+        rows: All usable rows.
+    """
+    old, new = (parts(work, rows, c.known)["validation"] for c in (best, challenger))
+    answers = [c.probabilities(p).argmax(1) for c, p in ((best, old), (challenger, new))]
+    difference = paired(old.y, answers[0], answers[1], old.groups, seed=work.recipe.seed)
+    wanted = work.recipe.adopt_confidence
+    adopted = difference.p_better >= wanted
+    verdict = "adopted" if adopted else f"not adopted, which takes {wanted:.0%} confidence"
+    why = f"on validation {difference}: {verdict}"
+    work.say(f"{challenger.name} against {best.name}: {why}")
+    return Trial(challenger, adopted, difference, why)
