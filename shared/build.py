@@ -264,7 +264,7 @@ class _Builder:
             "used_images": len(self.rows),
             "left_out": [*work.facts["left_out"], *map(str, self.problems)],
             **{s: measure.measured(work, best, own[s]) for s in ("validation", "test")},
-            **self._outlook(closed),
+            **(self._outlook(closed) if work.deadline.left > RESERVE_SECONDS else {}),
             "budget_seconds": work.deadline.budget,
             "recipe": asdict(work.recipe),
             "made": {

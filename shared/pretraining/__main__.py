@@ -50,11 +50,12 @@ def main(way: str, teacher: Path | None, minutes: float, device: str, threads: i
             raise click.UsageError(f"{way} needs --teacher FILE: the weights of mobilenetv2_100")
         known = backbones.create(Recipe(**{**vars(TEACHER), "weights": str(teacher)}))[0].model.to(device)
         facts["teacher"] = {"name": "mobilenetv2_100", "file": teacher.name, "sha256": file_hash(teacher)}
+        measured = _measured(seed, device)
         if way == "distilled":
-            inherit.narrowed(student.to(device), known, _measured(seed, device))
+            inherit.narrowed(student.to(device), known, measured)
         else:
             schedule = learn.Schedule(60 * minutes, frozen_norm=False, learning_rate=2e-3, seed=seed, device=device)
-        beside, loss = None, objectives.distillation(student, known)
+        beside, loss = None, objectives.distillation(student, known, measured)
     facts |= learn.learn(student, beside, loss, schedule, say=lambda text: print(text, file=sys.stderr), save=out)
     learn.write(student, out)
     facts |= {"sha256": file_hash(out), "bytes": out.stat().st_size}

@@ -65,7 +65,7 @@ def batches(seed: int, *, batch: int, side: int, views: int = 1) -> Iterator[NDA
 
     def work() -> None:
         rng = np.random.default_rng(seed)
-        pool = [scenes.scene(rng, SCENE_SIDE) for _ in range(8)]
+        pool = [scenes.scene(rng, SCENE_SIDE) for _ in range(24)]
         while not stop.is_set():
             fresh = scenes.scene(rng, SCENE_SIDE)
             if len(pool) < POOL:

@@ -16,10 +16,10 @@ SHARES = (0.25, 0.4, 0.63, 1.0)
 """Evenly spaced on the logarithmic scale on which a power law is straight."""
 PROBABLY = 0.8
 """Probability meant by "probably": a tenth lies below the interval, a tenth above."""
-LARGE = 1500
+LARGE = 800
 """With more training images, whole groups adding up to about so many are used."""
 _STRENGTHS = (0.3, 1.0, 3.0)
-_REPEATS = 6
+_REPEATS = 3
 _FOLDS = 5
 _DRAWS = 400
 _EXPONENTS = np.linspace(0.1, 2.0, 20)

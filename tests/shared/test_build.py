@@ -36,7 +36,6 @@ def test_the_card_says_what_it_was_made_from_and_what_it_can_be_held_to(bundle: 
     card = bundles.load(bundle).card
     assert card["ok_label"] == "ok" and card["labels"] == ["ok", "scratch", "spot"]
     assert card["backbone"]["weights"].startswith("embedded") and not card["backbone"]["note"]
-    assert "RANDOMLY INITIALISED" in (bundle / "MODEL_CARD.md").read_text()
     certificate = card["certificate"]
     groups = certificate["groups"]
     assert 14 <= groups <= certificate["positives"] == 16 and certificate["more_needed"] == 149 - groups

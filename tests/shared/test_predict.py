@@ -41,3 +41,14 @@ def test_windows_of_one_frame_make_one_case_wherever_they_stand_and_lost_area_is
     found = {c.frame: c for c in cases(runtime, mixed, tmp_path, skipped={"b": 0.25}, problems=())}
     assert [s.sample.origin for s in found["a"].seen] == [(0, 0), (64, 0)]
     assert (found["a"].examined, found["b"].examined) == (1.0, 0.75)
+
+
+def test_every_answer_names_the_labels_it_may_be_and_training_images_like_it(runtime: Runtime, pictures: Path) -> None:
+    samples, folder, _ = sources.samples(pictures / "spot")
+    seen = [c.seen[0] for c in cases(runtime, samples, folder, skipped={}, problems=())]
+    assert all(s.possible is not None and set(s.possible) <= set(runtime.labels) for s in seen)
+    assert sum("spot" in (s.possible or ()) for s in seen) >= 0.8 * len(seen)
+    for s in seen:
+        assert len(s.nearest) == 3 and s.nearest[0]["similarity"] >= s.nearest[-1]["similarity"]
+    # An image of the training part is its own nearest neighbour.
+    assert sum(s.nearest[0]["path"].endswith(s.sample.path) and s.nearest[0]["similarity"] > 0.99 for s in seen) >= 15

@@ -55,7 +55,7 @@ def test_build_prints_one_json_object_and_nothing_else(pictures: Path, cache: Pa
         "certificate", "size_bytes", "onnx_parity",
     }  # fmt: skip
     assert wanted <= set(facts) and facts["budget_seconds"] == 120 and facts["bundle"] == str(out)
-    assert "RANDOMLY INITIALISED" in done.stderr
+    assert "backbone loupe_mobile (embedded" in done.stderr
     evaluated = run("evaluate", out, pictures, "--json")
     facts = json.loads(evaluated.stdout)
     assert {"n", "accuracy", "balanced_accuracy", "macro_f1", "per_label", "bundle_hash", "data_hash"} <= set(facts)

@@ -66,7 +66,7 @@ def test_the_promise_holds_for_new_parts_when_images_of_one_part_are_alike() -> 
         kept += (new >= threshold).mean() >= 0.95 - 0.003
         naive += (new >= certify(risks, NONE, recall=0.95, confidence=0.95).threshold).mean() >= 0.95 - 0.003
     assert kept / 1000 >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 1000)
-    assert naive / 1000 < 0.8
+    assert naive / 1000 < 0.9
 
 
 def test_too_few_groups_certify_what_they_can_and_flag_at_the_least_risky_positive() -> None:
@@ -75,3 +75,19 @@ def test_too_few_groups_certify_what_they_can_and_flag_at_the_least_risky_positi
     assert certificate.groups == 2 and certificate.more_needed == 57 and certificate.threshold == risks.min()
     assert certificate.certified_recall == pytest.approx(0.05 ** (1 / 2))
     assert "on 2 independent groups (59 images, 0 missed); 95.0% needs 57 more groups" in str(certificate)
+
+
+def test_the_promise_holds_for_the_best_of_several_models_chosen_on_the_same_images() -> None:
+    """Of ten models with risks of their own, the one with the highest threshold is chosen: the least work."""
+    rng = np.random.default_rng(1)
+    kept = naive = 0
+    for _ in range(1000):
+        risks = rng.uniform(size=(10, 150))
+        for paid, candidates in ((True, 10), (False, 1)):
+            found = [certify(r, NONE, recall=0.95, confidence=0.95, candidates=candidates).threshold for r in risks]
+            if paid:
+                kept += 1 - max(found) >= 0.95
+            else:
+                naive += 1 - max(found) >= 0.95
+    assert kept / 1000 >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 1000)
+    assert naive / 1000 < 0.9

@@ -56,7 +56,7 @@ def test_a_narrower_copy_leaves_out_what_the_output_does_not_need(wide: torch.nn
 
 
 def test_distillation_asks_nothing_of_a_perfect_student(wide: torch.nn.Module) -> None:
-    loss = objectives.distillation(wide, wide)
+    loss = objectives.distillation(wide, wide, [pixels(1)])
     assert float(loss(pixels(3)[None])) == pytest.approx(0.0, abs=1e-5)
 
 
@@ -65,7 +65,7 @@ def test_learning_brings_the_student_nearer_to_its_teacher(wide: torch.nn.Module
     torch.manual_seed(1)
     student = timm.create_model(embedded.NAME).eval().requires_grad_(False)
     inherit.narrowed(student, wide, [pixels(1), pixels(2)])
-    loss = objectives.distillation(student, wide)
+    loss = objectives.distillation(student, wide, [pixels(1), pixels(2)])
     schedule = learn.Schedule(seconds=20, batch=8, side=64)
     told: list[str] = []
     facts = learn.learn(student, None, loss, schedule, say=told.append)

@@ -233,7 +233,12 @@ def test_leaking_test_images_are_not_called_unseen(tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_the_first_version_has_a_page(bundle: Path, tmp_path: Path) -> None:
-    text = Page(written(tmp_path, dict(bundles.load(bundle).card))).text
+    later = {"learning_curve", "extra_minute", "tried", "stages", "conformal", "novelty", "candidates"}
+    card = {k: v for k, v in bundles.load(bundle).card.items() if k not in later}
+    card["backbone"] = {**card["backbone"], "note": "RANDOMLY INITIALISED BACKBONE"}
+    for part in ("test", "validation"):
+        card[part] = {k: v for k, v in card[part].items() if not k.startswith(("brier", "reliability", "ece_"))}
+    text = Page(written(tmp_path, card)).text
     assert "RANDOMLY INITIALISED" in text and "not measured" in text and "Brier" in text
     assert "scratch" in text and "What more images" not in text and "hardest" not in text
 

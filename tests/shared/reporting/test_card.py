@@ -8,7 +8,7 @@ def test_the_card_tells_the_certificate_the_rates_and_what_it_was_made_from(bund
     facts = dict(bundles.load(bundle).card)
     text = card.render(facts)
     assert facts["certificate"]["sentence"] in text and facts["data"]["hash"] in text
-    assert "| scratch | 8 |" in text and "weights: random" in text
+    assert "| scratch | 8 |" in text and "weights: embedded" in text
     assert text == (bundle / "MODEL_CARD.md").read_text()
 
 
