@@ -18,10 +18,13 @@ def narrowed(student: Any, teacher: Any, pixels: Sequence[Any]) -> None:
     """Fill ``student`` with the parts of ``teacher`` that fit, block by block.
 
     Args:
-        student: timm EfficientNet of the same blocks with equal or fewer hidden channels; changed in place.
+        student: timm EfficientNet of the same blocks with equal or fewer hidden channels; changed in place and
+            put into evaluation mode, as its statistics are inherited too.
         teacher: The wider one.
         pixels: Normalised batches ``(n, 3, side, side)`` to measure on.
     """
+    student.eval()
+    teacher.eval()
     with torch.no_grad():
         student.conv_stem.load_state_dict(teacher.conv_stem.state_dict())
         student.bn1.load_state_dict(teacher.bn1.state_dict())

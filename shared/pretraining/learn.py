@@ -36,7 +36,7 @@ class Schedule:
     batch: int = 32
     side: int = 160
     views: int = 1
-    learning_rate: float = 2e-4
+    learning_rate: float = 4e-4
     frozen_norm: bool = True
     seed: int = 0
     device: str = "cpu"
