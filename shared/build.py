@@ -127,17 +127,30 @@ class _Builder:
         facts = self._frozen()
         for name, challenger in (("search", self._searched), ("fine-tuning", self._tuned)):
             with self.work.clock.on(name):
-                candidate = challenger()
-            if candidate is not None:
-                self.trials.append(adopt.against(self.work, self._best, candidate, self.rows))
-        if len(self.trials) > 1:
-            facts = self._bundle()
+                found = challenger()
+            if isinstance(found, str):
+                self.trials.append(adopt.nothing(self.work, name, found))
+            else:
+                self.trials.append(adopt.against(self.work, self._best, found, self.rows))
+        if (self.work.recipe.search or self.work.recipe.finetune) and self.work.deadline.left > 0:
+            facts = self._bundle()  # also where nothing was adopted: what was tried belongs into the report
         _tell_problems(self.problems, self.work.say)
         return facts
 
     @property
     def _best(self) -> Candidate:
-        return [trial.candidate for trial in self.trials if trial.adopted][-1]
+        return [trial.candidate for trial in self.trials if trial.candidate and trial.adopted][-1]
+
+    @property
+    def _closed(self) -> Candidate:
+        first = self.trials[0].candidate
+        assert first is not None
+        return first
+
+    @property
+    def _compared(self) -> int:
+        """Models among which the validation images were used to choose."""
+        return sum(trial.candidate is not None for trial in self.trials)
 
     def _frozen(self) -> dict[str, Any]:
         """Closed-form head on frozen features: a first bundle early, another when all features are there."""
@@ -172,22 +185,25 @@ class _Builder:
                 "than two labels; give a longer --budget"
             )
 
-    def _searched(self) -> Candidate | None:
+    def _searched(self) -> Candidate | str:
         deadline = self.work.deadline
         seconds = min(SEARCH_SHARE * deadline.budget, MOST_SEARCH_SECONDS, deadline.left - 2 * RESERVE_SECONDS)
-        if not self.work.recipe.search or seconds < 3:
-            return None
+        if not self.work.recipe.search:
+            return "switched off in the recipe"
+        if seconds < 3:
+            return "left out: no time"
         until = deadline.at(deadline.elapsed + seconds)
-        return candidates.searched(self.work, self.trials[0].candidate, self.rows, until)
+        return candidates.searched(self.work, self._closed, self.rows, until)
 
-    def _tuned(self) -> Candidate | None:
-        work, closed = self.work, self.trials[0].candidate
+    def _tuned(self) -> Candidate | str:
+        work, closed = self.work, self._closed
         complete = len(self.rows) + len(self.problems) == len(work.manifest.rows)
-        if not work.recipe.finetune or not complete or work.deadline.left < LEAST_TUNING_SECONDS + RESERVE_SECONDS:
-            return None
+        if not work.recipe.finetune:
+            return "switched off in the recipe"
+        if not complete or work.deadline.left < LEAST_TUNING_SECONDS + RESERVE_SECONDS:
+            return "left out: no time"
         if self._best.inner >= ENOUGH:
-            work.say(f"fine-tuning is left out: {self._best.inner:.1%} over the folds leaves nothing to win")
-            return None
+            return f"left out: {self._best.inner:.1%} over the folds leaves nothing to win"
         return candidates.tuned(work, closed, self.rows, work.deadline.at(work.deadline.budget - RESERVE_SECONDS))
 
     def _bundle(self) -> dict[str, Any]:
@@ -232,9 +248,9 @@ class _Builder:
         facts["stages"] = self.work.clock.stages()
 
     def _facts(self, best: Candidate, own: measure.Parts, novel: novelty.Novelty) -> dict[str, Any]:
-        work, compared = self.work, len(self.trials)
+        work, compared = self.work, self._compared
         certificate = measure.certificate(work, best, own, compared)
-        closed = self.trials[0].candidate
+        closed = self._closed
         closed_test = parts(work, self.rows, closed.known)["test"]
         test = own["test"]
         return {
@@ -284,7 +300,7 @@ class _Builder:
         if more is not None:
             points = [{"n": n, "balanced_accuracy": 1 - e} for n, e in zip(more.sizes, more.errors, strict=True)]
             found["learning_curve"] = {"points": points, "sentence": str(more)}
-        evaluations = [e for trial in self.trials for e in trial.candidate.details.get("evaluations", ())]
+        evaluations = [e for trial in self.trials for e in trial.details.get("evaluations", ())]
         minute = learning_curve.extra_minute(
             [{**e, "seconds": -e["seconds_left"]} for e in evaluations if "seconds_left" in e]
         )

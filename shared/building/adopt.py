@@ -1,5 +1,6 @@
 """Whether a candidate takes the place of the best so far: decided by a paired test on the validation images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,32 +15,45 @@ class Trial:
     """A candidate and what became of it.
 
     Attributes:
-        candidate: The model.
+        name: What was tried.
+        candidate: The model, None where none came of it.
         adopted: Whether it became the best so far.
         difference: To the best before it, on validation; None for the first.
         why: One sentence.
     """
 
-    candidate: Candidate
+    name: str
+    candidate: Candidate | None
     adopted: bool
     difference: Difference | None
     why: str
 
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What else is known about the candidate."""
+        return self.candidate.details if self.candidate else {}
+
     def facts(self) -> dict[str, Any]:
         """As plain values for the report."""
         return {
-            "name": self.candidate.name,
+            "name": self.name,
             "adopted": self.adopted,
-            "inner": self.candidate.inner,
+            "inner": self.candidate.inner if self.candidate else None,
             "difference": None if self.difference is None else dict(vars(self.difference)),
             "why": self.why,
-            "details": {k: v for k, v in self.candidate.details.items() if k not in ("evaluations", "tried")},
+            "details": {k: v for k, v in self.details.items() if k not in ("evaluations", "tried")},
         }
 
 
 def first(candidate: Candidate) -> Trial:
     """The candidate that needs no comparison."""
-    return Trial(candidate, True, None, "the default: everything else must beat it")
+    return Trial(candidate.name, candidate, True, None, "the default: everything else must beat it")
+
+
+def nothing(work: Work, name: str, why: str) -> Trial:
+    """What was tried without a model coming of it."""
+    work.say(f"{name}: {why}")
+    return Trial(name, None, False, None, why)
 
 
 def against(work: Work, best: Candidate, challenger: Candidate, rows: list[Row]) -> Trial:
@@ -59,4 +73,4 @@ def against(work: Work, best: Candidate, challenger: Candidate, rows: list[Row])
     verdict = "adopted" if adopted else f"not adopted, which takes {wanted:.0%} confidence"
     why = f"on validation {difference}: {verdict}"
     work.say(f"{challenger.name} against {best.name}: {why}")
-    return Trial(challenger, adopted, difference, why)
+    return Trial(challenger.name, challenger, adopted, difference, why)

@@ -75,8 +75,8 @@ def closed_form(work: Work, extractor: features.Extractor, known: Vectors, rows:
     )
 
 
-def searched(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Candidate | None:
-    """The best head that a search on the same features proposes; None where it proposes what is there already."""
+def searched(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Candidate | str:
+    """The best head that a search on the same features proposes, or why it proposes none."""
     from shared.training import search
     from shared.training.heads import Choice
     from shared.training.judge import Config, Source
@@ -96,15 +96,15 @@ def searched(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> 
         say=work.say,
     )
     if found.config == default:
-        return None
+        return f"{len(found.tried)} heads were judged inside training, none surely better than the default"
     details = {"trials": len(found.tried), "seconds": found.seconds, "default_score": found.default_score}
     return replace(
         base, name="searched head", head=found.head, inner=found.score, about=str(found.config.choice), details=details
     )
 
 
-def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Candidate | None:
-    """The fine-tuned backbone with its head; None where there was no time or nothing better came out.
+def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Candidate | str:
+    """The fine-tuned backbone with its head, or why there is none.
 
     Args:
         work: The build.
@@ -117,8 +117,7 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
     train = parts(work, rows, base.known)["train"]
     core = head.folds(train.components, train.y, TUNING_SHARE, work.recipe.seed) != 0
     if len(np.unique(train.y[core])) < len(np.unique(train.y)) or core.all():
-        work.say("fine-tuning is left out: some label has too few groups to set any aside for it")
-        return None
+        return "left out: some label has too few groups to set any aside for judging checkpoints"
     # The head that was fitted on all training images knows the ones that judge here; this one does not.
     start = next(
         head.ridge(train.x[core], train.y[core], len(work.labels), [base.details["strength"]]),
@@ -141,11 +140,11 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
         say=work.say,
     )
     if made.facts["chosen"] == "start":
-        return None
+        return f"nothing was better than the start on the part set aside; it ended because {made.facts['why']}"
     return _exported(work, base, made, rows, until)
 
 
-def _exported(work: Work, base: Candidate, made: Any, rows: Sequence[Row], until: float) -> Candidate | None:
+def _exported(work: Work, base: Candidate, made: Any, rows: Sequence[Row], until: float) -> Candidate | str:
     """The tuned network as a graph, and its features of every image: all of them, or it cannot be compared."""
     from shared.export import parity
 
@@ -153,15 +152,13 @@ def _exported(work: Work, base: Candidate, made: Any, rows: Sequence[Row], until
     try:
         model, compared = parity.export(made.net, pictures)
     except ExportError as error:
-        work.say(f"the fine-tuned backbone is not adopted: {error}")
-        return None
+        return str(error)
     origin = {**base.extractor.origin, "weights": f"{base.extractor.origin['weights']}, fine-tuned"}
     extractor = features.Extractor(model, origin, vars(compared) | {"tried": list(compared.tried)}, "")
     usable = [row for row in rows if row.sample.id in base.known]
     known, _ = features.compute(extractor, work.manifest, usable, threads=work.recipe.threads, until=until)
     if len(known) < len(usable):
-        work.say("the fine-tuned backbone is not adopted: there was no time left to compare it")
-        return None
+        return "there was no time left to compare it"
     return Candidate(
         "fine-tuned",
         extractor,
