@@ -7,13 +7,11 @@ that is left, and take its place only where a paired test on the validation imag
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from shared import atomic, packing
-from shared.building import adopt, candidates, measure
+from shared.building import adopt, candidates, card, measure
 from shared.building.adopt import Trial
 from shared.building.candidates import Candidate
 from shared.building.work import Clock, Say, Work, by_need, parts, some_pictures
@@ -26,7 +24,7 @@ from shared.inference import nearest, novelty
 from shared.recipe import Recipe
 from shared.reporting import build_page
 from shared.taxonomy import Taxonomy, guess_ok
-from shared.training import features, learning_curve
+from shared.training import features
 
 FIRST_MODEL_SECONDS = 40.0
 """When features of all images take longer than this, a first bundle is written from those that are there."""
@@ -121,10 +119,14 @@ class _Builder:
         self.rows: list[Row] = []
         self.problems: tuple[Problem, ...] = ()
         self.first_model: float | None = None
+        self.outlook: dict[str, Any] = {}
 
     def run(self) -> dict[str, Any]:
         """From features to the last bundle."""
         facts = self._frozen()
+        if self.work.deadline.left > 2 * RESERVE_SECONDS:
+            with self.work.clock.on("learning curve"):
+                self.outlook |= card.more_labels(self.work, self._closed, self.rows)
         for name, challenger in (("search", self._searched), ("fine-tuning", self._tuned)):
             with self.work.clock.on(name):
                 found = challenger()
@@ -132,6 +134,7 @@ class _Builder:
                 self.trials.append(adopt.nothing(self.work, name, found))
             else:
                 self.trials.append(adopt.against(self.work, self._best, found, self.rows))
+        self.outlook |= card.more_time(self.trials)
         if (self.work.recipe.search or self.work.recipe.finetune) and self.work.deadline.left > 0:
             facts = self._bundle()  # also where nothing was adopted: what was tried belongs into the report
         _tell_problems(self.problems, self.work.say)
@@ -139,18 +142,11 @@ class _Builder:
 
     @property
     def _best(self) -> Candidate:
-        return [trial.candidate for trial in self.trials if trial.candidate and trial.adopted][-1]
+        return adopt.best(self.trials)
 
     @property
     def _closed(self) -> Candidate:
-        first = self.trials[0].candidate
-        assert first is not None
-        return first
-
-    @property
-    def _compared(self) -> int:
-        """Models among which the validation images were used to choose."""
-        return sum(trial.candidate is not None for trial in self.trials)
+        return adopt.best(self.trials[:1])
 
     def _frozen(self) -> dict[str, Any]:
         """Closed-form head on frozen features: a first bundle early, another when all features are there."""
@@ -222,7 +218,7 @@ class _Builder:
                 deviation=best.head.deviation,
                 paths=[row.sample.path for row in train.rows],
             )
-            facts = self._facts(best, own, novel)
+            facts = card.facts(work, self.trials, self.rows, self.problems, novel) | self.outlook
         with work.clock.on("writing"):
             said = ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")
             metadata = {key: facts[key] for key in said}
@@ -246,67 +242,6 @@ class _Builder:
         facts["seconds"] = round(self.work.deadline.elapsed, 1)
         facts["first_model_seconds"] = self.first_model or facts["seconds"]
         facts["stages"] = self.work.clock.stages()
-
-    def _facts(self, best: Candidate, own: measure.Parts, novel: novelty.Novelty) -> dict[str, Any]:
-        work, compared = self.work, self._compared
-        certificate = measure.certificate(work, best, own, compared)
-        closed = self._closed
-        closed_test = parts(work, self.rows, closed.known)["test"]
-        test = own["test"]
-        return {
-            **work.facts,
-            "labels": list(work.labels),
-            "ok_label": work.ok_label or "",
-            "backbone": {
-                **best.extractor.origin,
-                "image_size": best.image_size,
-                "features": len(best.head.mean),
-            },
-            "chosen": {
-                "name": best.name,
-                "head": best.about,
-                "balanced_accuracy_over_folds": best.inner,
-                "over_closed_form": measure.over_closed_form(work, closed, best, closed_test, test)
-                if len(test.rows)
-                else None,
-                **{k: v for k, v in best.details.items() if k in ("strength", "tried")},
-            },
-            "tried": [trial.facts() for trial in self.trials],
-            "candidates": compared,
-            "temperature": best.head.temperature,
-            "certificate": None if certificate is None else {**asdict(certificate), "sentence": str(certificate)},
-            "conformal": measure.prediction_sets(work, best, own, compared),
-            "novelty": measure.novelty_limit(work, best, novel, own),
-            "used_images": len(self.rows),
-            "left_out": [*work.facts["left_out"], *map(str, self.problems)],
-            **{s: measure.measured(work, best, own[s]) for s in ("validation", "test")},
-            **(self._outlook(closed) if work.deadline.left > RESERVE_SECONDS else {}),
-            "budget_seconds": work.deadline.budget,
-            "recipe": asdict(work.recipe),
-            "made": {
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "with": {name: version(name) for name in ("loupe-vision", "numpy", "onnxruntime")},
-            },
-        }
-
-    def _outlook(self, closed: Candidate) -> dict[str, Any]:
-        """What more labels and more time would probably bring; left out where it cannot be said."""
-        work, found = self.work, {}
-        train = parts(work, self.rows, closed.known)["train"]
-        strength = closed.details["strength"]
-        more = learning_curve.more_labels(
-            train.x, train.y, train.components, len(work.labels), strength=strength, seed=work.recipe.seed
-        )
-        if more is not None:
-            points = [{"n": n, "balanced_accuracy": 1 - e} for n, e in zip(more.sizes, more.errors, strict=True)]
-            found["learning_curve"] = {"points": points, "sentence": str(more)}
-        evaluations = [e for trial in self.trials for e in trial.details.get("evaluations", ())]
-        minute = learning_curve.extra_minute(
-            [{**e, "seconds": -e["seconds_left"]} for e in evaluations if "seconds_left" in e]
-        )
-        if minute is not None:
-            found["extra_minute"] = {"sentence": str(minute)}
-        return found
 
 
 def _extractor(work: Work) -> features.Extractor:

@@ -1,6 +1,6 @@
 """Whether a candidate takes the place of the best so far: decided by a paired test on the validation images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,27 +50,37 @@ def first(candidate: Candidate) -> Trial:
     return Trial(candidate.name, candidate, True, None, "the default: everything else must beat it")
 
 
+def best(trials: Sequence[Trial]) -> Candidate:
+    """The candidate that was adopted last; the first one always was."""
+    return [trial.candidate for trial in trials if trial.candidate and trial.adopted][-1]
+
+
+def compared(trials: Sequence[Trial]) -> int:
+    """Models among which the validation images were used to choose."""
+    return sum(trial.candidate is not None for trial in trials)
+
+
 def nothing(work: Work, name: str, why: str) -> Trial:
     """What was tried without a model coming of it."""
     work.say(f"{name}: {why}")
     return Trial(name, None, False, None, why)
 
 
-def against(work: Work, best: Candidate, challenger: Candidate, rows: list[Row]) -> Trial:
+def against(work: Work, champion: Candidate, challenger: Candidate, rows: list[Row]) -> Trial:
     """Compare on the validation images, pairwise; the best so far stays unless the challenger is better.
 
     Args:
         work: The build; its recipe says how sure it must be.
-        best: The best so far.
+        champion: The best so far.
         challenger: The new one.
         rows: All usable rows.
     """
-    old, new = (parts(work, rows, c.known)["validation"] for c in (best, challenger))
-    answers = [c.probabilities(p).argmax(1) for c, p in ((best, old), (challenger, new))]
+    old, new = (parts(work, rows, c.known)["validation"] for c in (champion, challenger))
+    answers = [c.probabilities(p).argmax(1) for c, p in ((champion, old), (challenger, new))]
     difference = paired(old.y, answers[0], answers[1], old.groups, seed=work.recipe.seed)
     wanted = work.recipe.adopt_confidence
     adopted = difference.p_better >= wanted
     verdict = "adopted" if adopted else f"not adopted, which takes {wanted:.0%} confidence"
     why = f"on validation {difference}: {verdict}"
-    work.say(f"{challenger.name} against {best.name}: {why}")
+    work.say(f"{challenger.name} against {champion.name}: {why}")
     return Trial(challenger.name, challenger, adopted, difference, why)

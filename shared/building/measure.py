@@ -115,8 +115,12 @@ def _plain(found: novelty.RejectLimit) -> dict[str, Any]:
     return {key: value for key, value in asdict(found).items() if key != "limit"}
 
 
-def over_closed_form(work: Work, closed: Candidate, chosen: Candidate, closed_test: Part, test: Part) -> dict[str, Any]:
+def over_closed_form(
+    work: Work, closed: Candidate, chosen: Candidate, closed_test: Part, test: Part
+) -> dict[str, Any] | None:
     """The chosen model against the closed-form head on the same test images, pairwise; all 0 where they are one."""
+    if not len(test.rows):
+        return None
     a, b = closed.probabilities(closed_test).argmax(1), chosen.probabilities(test).argmax(1)
     return asdict(paired(test.y, a, b, test.groups, seed=work.recipe.seed))
 
