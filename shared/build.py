@@ -34,7 +34,7 @@ SEARCH_SHARE, MOST_SEARCH_SECONDS = 0.1, 60.0
 """Of the budget, for looking for another head."""
 LEAST_TUNING_SECONDS = 40.0
 """With less than this left, fine-tuning is not begun."""
-ENOUGH = 0.997
+ENOUGH = 0.99
 """Balanced accuracy over the folds from which fine-tuning has nothing left to win."""
 
 
