@@ -1,6 +1,7 @@
 """Takes the pictures of the review page for these documents: a store with findings in, ``docs/review-*.png`` out.
 
-Run it with ``python docs/take_screenshots.py --store reviews.sqlite``; it records no verdict.
+Run it with ``python docs/take_screenshots.py --store reviews.sqlite --report industrial.bundle.html``; it records no
+verdict.
 """
 
 import argparse
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--store", required=True, help="review store with findings")
     parser.add_argument("--vertical", default="industrial", help="whose page")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder for the pictures")
+    parser.add_argument("--report", type=Path, help="report of a build, <bundle>.html")
     given = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -86,6 +88,9 @@ def main() -> None:
             tab = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
             tab.goto(f"http://127.0.0.1:{port}")
             take(tab, given.out)
+            if given.report:
+                tab.goto(given.report.resolve().as_uri())
+                save(tab.screenshot(), given.out / "build-report.png")
             browser.close()
     finally:
         server.terminate()

@@ -95,6 +95,7 @@ def build(
         "vertical": vertical,
         "taxonomy_version": taxonomy.version if taxonomy else "",
         "tile": _tile(manifest),
+        "notes": _notes(manifest),
         "data": {
             "source": data.name,
             "hash": manifest.hash,
@@ -251,6 +252,14 @@ def _extractor(work: Work) -> features.Extractor:
     if made.origin["note"]:
         work.say(made.origin["note"])
     return made
+
+
+def _notes(manifest: Manifest) -> list[str]:
+    """What has to be said before any number."""
+    drawn = sum(bool(row.sample.provenance.get("synthetic")) for row in manifest.rows)
+    if not drawn:
+        return []
+    return [f"SYNTHETIC images: {drawn} of {len(manifest.rows)} are drawn, not photographed; no figure is an accuracy"]
 
 
 def _tile(manifest: Manifest) -> dict[str, int] | None:

@@ -191,3 +191,22 @@ shared.build.build(Path({str(pictures)!r}), Path({str(out)!r}), recipe=recipe,
     assert card["used_images"] == 140 and card["bundle_hash"] != first
     # What is left beside it are at most hidden folders of killed runs, never a second bundle.
     assert [p.name for p in tmp_path.glob("*.bundle")] == ["killed.bundle"]
+
+
+def test_drawn_images_are_said_to_be_drawn_on_the_card_and_the_page(
+    pictures: Path, cache: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    from shared.data import manifest, sources
+
+    found, _ = sources.read(pictures)
+    rows = [
+        replace(r, sample=replace(r.sample, path=str(found.file(r.sample)), provenance={"synthetic": True}))
+        for r in found.rows
+    ]
+    manifest.save(found.with_rows(rows), tmp_path / "drawn.csv")
+    out = tmp_path / "drawn.bundle"
+    facts = build(tmp_path / "drawn.csv", out, recipe=SMALL, budget_seconds=60, cache=cache, say=quiet)
+    assert "SYNTHETIC images: 140 of 140" in (out / "MODEL_CARD.md").read_text()
+    assert "SYNTHETIC images: 140 of 140" in Path(facts["report"]).read_text()
