@@ -36,12 +36,12 @@ class Tuning:
         batch: Images per step; 0 lets the probe choose.
     """
 
-    epochs: int = 30
-    learning_rate: float = 3e-4
+    epochs: int = 12
+    learning_rate: float = 1e-3
     head_rate: float = 0.1
     layer_decay: float = 0.8
     weight_decay: float = 0.05
-    warmup: float = 0.2
+    warmup: float = 0.1
     label_smoothing: float = 0.05
     mixup: float = 0.0
     cutmix: float = 0.0

@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 from shared.building.work import Part, Vectors, Work, parts, some_pictures
 from shared.data import images
 from shared.data.manifest import Row
-from shared.errors import ExportError
+from shared.errors import ConfigError, ExportError
 from shared.export import graph
 from shared.inference import calibration
 from shared.training import features, head
 
 TUNING_SHARE = 5
 """One in so many components of the training images chooses between checkpoints and is not trained on."""
+FIRST_SHARE = 0.4
+"""Of the time for fine-tuning, for the one that sets images aside; the rest is for learning from all of them."""
 TRIALS = 300
+_TIMED, _TIMED_SECONDS = 28, 10.0
+LARGER = 1.4
+"""Side of the larger size that the search looks at, relative to the recipe's."""
+FEATURES_SHARE = 0.4
+"""Of the search's time, for features at the larger size."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +83,18 @@ def closed_form(work: Work, extractor: features.Extractor, known: Vectors, rows:
 
 
 def searched(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Candidate | str:
-    """The best head that a search on the same features proposes, or why it proposes none."""
+    """The best head that a search proposes, on the same features or on those of a larger size; or why none."""
     from shared.training import search
     from shared.training.heads import Choice
     from shared.training.judge import Config, Source
 
+    bases = {f"{base.image_size} px": base}
+    if larger := _larger(work, base, rows, until):
+        bases[f"{larger.image_size} px"] = larger
     train = parts(work, rows, base.known)["train"]
-    default = Config("frozen", Choice("ridge", base.details["strength"]))
+    default = Config(next(iter(bases)), Choice("ridge", base.details["strength"]))
     found = search.search(
-        {"frozen": Source(train.x, base.extractor.stages)},
+        {name: Source(parts(work, rows, b.known)["train"].x, b.extractor.stages) for name, b in bases.items()},
         train.y,
         train.components,
         len(work.labels),
@@ -99,8 +109,38 @@ def searched(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> 
         return f"{len(found.tried)} heads were judged inside training, none surely better than the default"
     details = {"trials": len(found.tried), "seconds": found.seconds, "default_score": found.default_score}
     return replace(
-        base, name="searched head", head=found.head, inner=found.score, about=str(found.config.choice), details=details
+        bases[found.config.source],
+        name="searched head",
+        head=found.head,
+        inner=found.score,
+        about=str(found.config),
+        details=details,
     )
+
+
+def _larger(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Candidate | None:
+    """The same backbone at a larger size, with features of all rows; None where that takes too long or cannot be."""
+    size = 32 * round(LARGER * base.image_size / 32)
+    rate = _images_per_second(work, base, rows) * (base.image_size / size) ** 2
+    share = FEATURES_SHARE * (until - time.monotonic())
+    if len(rows) / rate > share:
+        return None
+    pictures = some_pictures(work.manifest, [row for row in rows if row.split == "train"])
+    try:
+        extractor = features.extractor(replace(work.recipe, image_size=size), pictures, work.cache)
+    except (ConfigError, ExportError):
+        return None
+    known, _ = features.extract(
+        extractor,
+        work.manifest,
+        rows,
+        cache=work.cache,
+        threads=work.recipe.threads,
+        until=time.monotonic() + share,
+    )
+    if len(known) < len(rows):
+        return None
+    return replace(base, extractor=extractor, image_size=size, known=known)
 
 
 def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Candidate | str:
@@ -112,7 +152,7 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
         rows: All usable rows.
         until: ``time.monotonic()`` at which features of all rows must be there.
     """
-    from shared.training import backbones, finetune
+    from shared.training import backbones, finetune, throughput, whole
 
     train = parts(work, rows, base.known)["train"]
     core = head.folds(train.components, train.y, TUNING_SHARE, work.recipe.seed) != 0
@@ -125,22 +165,39 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
     start = replace(start, temperature=base.head.temperature)
     net, _ = backbones.create(work.recipe)
     rate = _images_per_second(work, base, train.rows)
-    after = 1.3 * len(rows) / rate + 10.0
-    folder = work.cache / "tuning"
+    last = until - (1.3 * len(rows) / rate + 10.0)
+    left = last - time.monotonic()
+    # Twice only where the first time leaves enough passes: one whole fine-tuning is better than two that are cut short.
+    twice = FIRST_SHARE * left * rate / finetune.TRAINING_COST > throughput.ENOUGH_EPOCHS * len(train.rows)
+    checkpoint = work.cache / "tuning" / f"{base.extractor.key}-{work.manifest.hash[:16]}"
+    read = _reader(work, train.rows)
     made = finetune.finetune(
         net,
         start,
-        _reader(work, train.rows),
+        read,
         train.y,
         ~core,
         work.recipe,
         work.recipe.tuning,
-        until=until - after,
-        checkpoint=folder / f"{base.extractor.key}-{work.manifest.hash[:16]}",
+        until=last - (1 - FIRST_SHARE) * left if twice else last,
+        checkpoint=checkpoint,
         say=work.say,
     )
     if made.facts["chosen"] == "start":
         return f"nothing was better than the start on the part set aside; it ended because {made.facts['why']}"
+    if twice:
+        made = whole.learn(
+            net,
+            base.head,
+            made,
+            read,
+            train.y,
+            work.recipe,
+            work.recipe.tuning,
+            until=last,
+            checkpoint=checkpoint,
+            say=work.say,
+        )
     return _exported(work, base, made, rows, until)
 
 
@@ -179,8 +236,13 @@ def _reader(work: Work, rows: Sequence[Row]) -> Any:
 
 
 def _images_per_second(work: Work, base: Candidate, rows: Sequence[Row]) -> float:
-    """How fast features are computed right now, on a few images."""
-    few = rows[:8]
-    started = time.monotonic()
-    features.compute(base.extractor, work.manifest, few, threads=work.recipe.threads, until=started + 10)
-    return len(few) / (time.monotonic() - started)
+    """How fast features are computed right now: what some images take longer than a few, without the start."""
+    took = []
+    for few in (rows[:4], rows[:_TIMED]):
+        started = time.monotonic()
+        known, _ = features.compute(
+            base.extractor, work.manifest, few, threads=work.recipe.threads, until=started + _TIMED_SECONDS
+        )
+        took.append((len(known), time.monotonic() - started))
+    (less, short), (more, long) = took
+    return max(more - less, 1) / max(long - short, 1e-2)

@@ -1,6 +1,5 @@
 """Fine-tuning: the closed-form model goes on learning, backbone and head together, and stops in time with the best."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +24,7 @@ from shared.tuning import Tuning
 REFIT_SHARE = 0.1
 """Of the time, for fitting the closed-form head again where a smaller size was chosen."""
 
-_TRAINING_COST = 4.0
+TRAINING_COST = 4.0
 """A training step on an image takes about this many times as long as an answer (measured 3 to 4, plus the views)."""
 _FEW_BATCHES = 8
 
@@ -86,8 +85,6 @@ def finetune(
         on_best: Told each time something better is found, with a copy of the network and its head.
         say: Told what was decided and why.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     part = np.asarray(tuning_part, bool)
     task = Task(
         read=pictures if callable(pictures) else pictures.__getitem__,
@@ -103,11 +100,8 @@ def finetune(
         on_best=on_best,
         say=say,
     )
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return _finetune(task, net, start)
-    finally:
-        torch.set_num_threads(threads)
+    with learning.threads(recipe), torch.random.fork_rng(devices=[]):
+        return _finetune(task, net, start)
 
 
 def _finetune(task: Task, net: FieldNet, start: Head) -> Tuned:
@@ -149,7 +143,7 @@ def _finetune(task: Task, net: FieldNet, start: Head) -> Tuned:
 
 def _too_late(task: Task, judge: Judge) -> bool:
     """Whether not even a few batches fit the time, at the speed at which the start was judged."""
-    images = (task.until - time.monotonic()) * len(task.held) / (_TRAINING_COST * max(judge.seconds, 1e-6))
+    images = (task.until - time.monotonic()) * len(task.held) / (TRAINING_COST * max(judge.seconds, 1e-6))
     return images < _FEW_BATCHES * throughput.BATCH
 
 
@@ -174,7 +168,7 @@ def _head_at_size(task: Task, learner: Tunable, judge: Judge) -> Head:
     """Ridge on the features at the learner's size; strength and temperature are chosen on the held-out images."""
     rng = np.random.default_rng(task.recipe.seed)
     until = time.monotonic() + REFIT_SHARE * max(task.until - time.monotonic(), 0.0)
-    order = _labels_in_turn(task.labels[task.train], rng)
+    order = labels_in_turn(task.labels[task.train], rng)
     seen = Pixels(task.read, task.train[order], learner.net.image_size)
     features = learning.answers(learner, learner.features, seen, until)
     held = learning.answers(learner, learner.features, judge.pixels, task.until)
@@ -186,7 +180,7 @@ def _head_at_size(task: Task, learner: Tunable, judge: Judge) -> Head:
     return replace(best, temperature=calibration.fit_temperature(best.scores(held), truth, weights))
 
 
-def _labels_in_turn(labels: Labels, rng: np.random.Generator) -> NDArray[np.int64]:
+def labels_in_turn(labels: Labels, rng: np.random.Generator) -> NDArray[np.int64]:
     """An order in which every beginning holds all labels as equally as can be."""
     order = rng.permutation(len(labels))
     rank = np.zeros(len(labels), np.int64)
@@ -198,15 +192,15 @@ def _labels_in_turn(labels: Labels, rng: np.random.Generator) -> NDArray[np.int6
 
 def _best(run: Run) -> Member | None:
     """The best checkpoint or soup, None where nothing was better than the start."""
-    progress = run.progress
-    if not progress.members:
+    progress, judge = run.progress, run.judge
+    if not progress.members or judge is None:
         return None
 
     def judge_state(state: soup.State) -> Score | None:
-        if time.monotonic() + 1.2 * run.judge.seconds > run.task.until:
+        if time.monotonic() + 1.2 * judge.seconds > run.task.until:
             return None
         run.learner.load_state_dict(state)
-        return run.judge(run.learner)
+        return judge(run.learner)
 
     ranked = soup.ranked(progress.members, len(progress.members))
     best = soup.greedy(ranked, judge_state)

@@ -1,7 +1,9 @@
 """The loop of a fine-tuning: steps, evaluations and checkpoints until the way is done or the time is up."""
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,12 +93,12 @@ class Judge:
 
 @dataclass
 class Run:
-    """A training under way."""
+    """A training under way; without a judge nothing is evaluated, and the last average is what comes of it."""
 
     task: Task
     plan: Plan
     learner: Tunable
-    judge: Judge
+    judge: Judge | None
     baseline: Score
     start_size: int
     progress: resume.Progress = field(default_factory=resume.Progress)
@@ -106,6 +108,17 @@ class Run:
     def steps_per_epoch(self) -> int:
         """Steps in which as many images are drawn as there are."""
         return max(1, len(self.task.train) // self.plan.batch)
+
+
+@contextmanager
+def threads(recipe: Recipe) -> Iterator[None]:
+    """Torch's threads as the recipe wants them, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def learn(run: Run) -> None:
@@ -121,8 +134,8 @@ def learn(run: Run) -> None:
         run.learner.load_state_dict(progress.raw)
         average.module.load_state_dict(progress.average)
     pixels = Pixels(task.read, task.train, round(BETWEEN_SIZES * run.plan.image_size))
-    if not progress.members:
-        _enter_start(run)
+    if run.judge and not progress.members:
+        _enter_start(run, run.judge)
     way = _way(run)
     marks = _evaluations(run)
     saved = time.monotonic()
@@ -136,10 +149,10 @@ def learn(run: Run) -> None:
         average.update(run.learner, progress.step)
         before, progress.way = progress.way, way(progress.step)
         ended = progress.way >= 1
-        if int(before * marks) < int(progress.way * marks):
-            _evaluate(run, "average", average.module)
+        if run.judge and int(before * marks) < int(progress.way * marks):
+            _evaluate(run, run.judge, "average", average.module)
             if ended:
-                _evaluate(run, "raw", run.learner)
+                _evaluate(run, run.judge, "raw", run.learner)
         if time.monotonic() > task.until:
             run.why = "the time was up"
         elif ended:
@@ -147,6 +160,7 @@ def learn(run: Run) -> None:
         if task.checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
             _save(run, average)
             saved = time.monotonic()
+    progress.average = average.module.state_dict()
     if task.checkpoint:
         _save(run, average)
 
@@ -160,7 +174,7 @@ def _way(run: Run) -> Callable[[int], float]:
     limit = task.tuning.epochs * run.steps_per_epoch
     begun = time.monotonic()
     # Kept for the last two evaluations and for those of the soup.
-    end = task.until - _MARGIN * run.judge.seconds * (2 + task.tuning.soup)
+    end = task.until - _MARGIN * _judging(run) * (2 + task.tuning.soup)
     span = max(end - begun, 1e-3)
 
     def way(step: int) -> float:
@@ -170,10 +184,15 @@ def _way(run: Run) -> Callable[[int], float]:
     return way
 
 
+def _judging(run: Run) -> float:
+    """Seconds of one evaluation."""
+    return run.judge.seconds if run.judge else 0.0
+
+
 def _evaluations(run: Run) -> int:
     """How many evaluations the way has, so that they take a small share of the time."""
     left = max(run.task.until - time.monotonic(), 0.0)
-    affordable = int(EVALUATION_SHARE * left / max(run.judge.seconds, 1e-3))
+    affordable = int(EVALUATION_SHARE * left / max(_judging(run), 1e-3))
     return min(max(affordable, FEWEST_EVALUATIONS), MOST_EVALUATIONS)
 
 
@@ -216,9 +235,9 @@ def _drawn(run: Run, step: int) -> NDArray[np.int64]:
     return np.asarray(order[place * run.plan.batch : (place + 1) * run.plan.batch], np.int64)
 
 
-def _evaluate(run: Run, kind: str, learner: Tunable) -> None:
+def _evaluate(run: Run, judge: Judge, kind: str, learner: Tunable) -> None:
     progress, task = run.progress, run.task
-    score = run.judge(learner)
+    score = judge(learner)
     if score is None:
         return
     name = f"{kind} {progress.step}"
@@ -241,10 +260,10 @@ def _evaluate(run: Run, kind: str, learner: Tunable) -> None:
         tell(run, made)
 
 
-def _enter_start(run: Run) -> None:
+def _enter_start(run: Run, judge: Judge) -> None:
     """The weights of step 0 are a member too: half of the way back to them is often better than either end."""
     same = run.plan.image_size == run.start_size
-    score = run.baseline if same else run.judge(run.learner) or Score(0.0, float("inf"))
+    score = run.baseline if same else judge(run.learner) or Score(0.0, float("inf"))
     run.progress.members = [Member("step 0", score, _copied(run.learner.state_dict()))]
 
 

@@ -167,9 +167,9 @@ def test_images_of_the_tuning_part_are_never_trained_on(case: Case, monkeypatch:
     weights: list[np.ndarray] = []
     evaluate, original = learning._evaluate, case.labels
 
-    def kept(run: Any, kind: str, learner: Any) -> None:
+    def kept(run: Any, judge: Any, kind: str, learner: Any) -> None:
         weights.append(learner.weights.detach().numpy().copy())
-        evaluate(run, kind, learner)
+        evaluate(run, judge, kind, learner)
 
     monkeypatch.setattr(learning, "_evaluate", kept)
     for flip in (False, True):

@@ -1,0 +1,97 @@
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.export.parity import torch_features
+from shared.training import head, learning, whole
+from shared.training.finetune import Tuned
+from tests.shared.training.test_finetune import PLAIN, RECIPE, Case, discs, state_of
+
+TUNING = replace(PLAIN, epochs=6, soup=2)
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return Case(n=120)
+
+
+@pytest.fixture(scope="module")
+def first(case: Case) -> Tuned:
+    return case.run(TUNING)
+
+
+def again(case: Case, first: Tuned, *, seconds: float = 120.0, **more: Any) -> Tuned:
+    start = head.fit(
+        case.features, case.labels, np.arange(len(case.labels)), 2, strengths=RECIPE.lambdas, count=3, seed=0
+    ).head
+    said = more.pop("say", lambda text: None)
+    return whole.learn(
+        case.net,
+        start,
+        first,
+        case.pictures,
+        case.labels,
+        RECIPE,
+        TUNING,
+        until=time.monotonic() + seconds,
+        say=said,
+        **more,
+    )
+
+
+def test_it_learns_from_all_images_and_keeps_the_temperature_of_the_first(case: Case, first: Tuned) -> None:
+    made = again(case, first)
+    new, truth = discs(200, seed=1)
+    before = head.balanced_accuracy(case.start.scores(torch_features(case.net, new)).argmax(1), truth)
+    assert made.facts["runs"] == 2 and "on all training images" in made.facts["chosen"]
+    assert case.accuracy(made, new, truth) > before + 0.1
+    assert made.head.temperature == first.head.temperature and not made.net.training
+
+
+@pytest.mark.parametrize(("allowed", "used"), [(np.inf, "mean of 2 runs"), (-np.inf, "one run")])
+def test_the_mean_is_taken_only_where_it_has_not_forgotten(
+    case: Case, first: Tuned, allowed: float, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "FORGOTTEN", allowed)
+    assert again(case, first).facts["chosen"].startswith(used)
+
+
+def test_images_set_aside_before_are_learnt_from_now(case: Case, first: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[int] = set()
+    original = learning._drawn
+
+    def kept(run: Any, step: int) -> Any:
+        positions = original(run, step)
+        drawn.update(run.task.train[positions].tolist())
+        return positions
+
+    monkeypatch.setattr(learning, "_drawn", kept)
+    again(case, first)
+    assert drawn >= set(np.flatnonzero(case.part).tolist())
+
+
+def test_without_time_for_a_run_the_first_model_stays(case: Case, first: Tuned) -> None:
+    said: list[str] = []
+    assert again(case, first, seconds=0.01, say=said.append) is first
+    assert "the model that learned from some of them stays" in said[-1]
+
+
+def test_a_run_that_breaks_is_no_part_of_the_mean(case: Case, first: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = learning._step
+    monkeypatch.setattr(learning, "_step", lambda run, *a: run.task.recipe.seed != 2 and step(run, *a))
+    assert again(case, first).facts["runs"] == 1
+    monkeypatch.setattr(learning, "_step", lambda run, *a: False)
+    assert again(case, first) is first
+
+
+def test_finished_runs_are_taken_up_after_a_kill(
+    case: Case, first: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = again(case, first, checkpoint=tmp_path / "run")
+    monkeypatch.setattr(learning, "_step", lambda run, *a: pytest.fail("it was finished before"))
+    taken = again(case, first, checkpoint=tmp_path / "run")
+    assert np.array_equal(state_of(taken), state_of(expected))
