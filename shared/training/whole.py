@@ -31,7 +31,7 @@ MARGIN = 1.15
 """A run is begun where this many times its likely length is left."""
 PROBED = 192
 """Training images on which the mean of the runs is compared with them."""
-FORGOTTEN = 0.1
+FORGOTTEN = 0.4
 """Nats by which the mean may know them less well than the worst run."""
 LEAST_WAY = 0.5
 """A run that the clock ended before so much of its schedule had been done says too little."""

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_a_challenger_that_answers_the_same_or_worse_is_not_adopted(right: float
     new = old if right == 0.8 else candidate("new", rows, right, seed=1)
     trial = adopt.against(job, old, new, rows)
     assert not trial.adopted and "not adopted" in trial.why
+
+
+def test_equal_labels_with_surely_better_probabilities_are_adopted() -> None:
+    job, rows = work(200)
+    old = candidate("old", rows, 0.8)
+    honest = Head(old.head.mean, old.head.deviation, old.head.weights / 3, old.head.bias, 1.0)
+    trial = adopt.against(job, old, replace(old, name="new", head=honest), rows)
+    assert trial.difference is not None and trial.difference.value == 0
+    sharper = Head(old.head.mean, old.head.deviation, old.head.weights * 9, old.head.bias, 1.0)
+    bold = adopt.against(job, old, replace(old, name="bold", head=sharper), rows)
+    assert trial.adopted is not bold.adopted and "Brier score" in trial.why
 
 
 def test_a_certificate_pays_for_every_candidate_that_was_compared() -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from shared.reporting.paired import Metric, paired, per_label
+from shared.reporting.paired import Metric, paired, per_label, surely_better
 
 
 def answers(n: int, right: float, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,3 +144,33 @@ def test_the_sentence_has_value_interval_counts_and_confidence() -> None:
     labels, a, b = answers(300, 0.6, 3, 3)
     said = str(paired(labels, a, b, [""] * 300))
     assert said.startswith("balanced accuracy ") and "300 images in 300 groups" in said and "95% interval" in said
+
+
+def probabilities(n: int, sharpness: float, noise: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    scores = noise.copy()
+    scores[np.arange(n), labels] += sharpness
+    raised = np.exp(scores)
+    return raised / raised.sum(1, keepdims=True)
+
+
+def test_better_probabilities_are_seen_where_the_labels_say_little() -> None:
+    rng = np.random.default_rng(0)
+    labels, noise = rng.integers(0, 3, 120), rng.normal(0, 1, (120, 3))
+    a, b = (probabilities(120, s, noise, labels) for s in (1.0, 1.2))
+    gained, sure = surely_better(labels, a, b, [""] * 120)
+    assert gained > 0 and sure > 0.99
+    assert paired(labels, a.argmax(1), b.argmax(1), [""] * 120).p_better < sure
+    assert surely_better(labels, b, a, [""] * 120)[1] < 0.01
+    assert surely_better(labels, a, a, [""] * 120) == (0.0, 0.0)
+
+
+def test_of_two_equally_good_models_the_second_is_seldom_called_better_also_in_groups() -> None:
+    called = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        group = np.arange(90) // 3
+        labels = (group % 3).astype(np.int64)
+        # Images of one group err together; counting them one by one would call far more.
+        a, b = (probabilities(90, 1.0, rng.normal(0, 1, (30, 3))[group], labels) for _ in range(2))
+        called += surely_better(labels, a, b, list(group.astype(str)), seed=seed)[1] >= 0.95
+    assert called <= 20
