@@ -1,18 +1,21 @@
 """What each part of the build is worth, and what corruptions cost: one row per variant and set.
 
-    python benchmarks/ablation.py PHOTOGRAPHS [--budget 4m] [--sets ...] [--variants ...]
+    python benchmarks/ablation.py PHOTOGRAPHS [--budget 4m] [--sets ...] [--variants ...] [--table-only]
 
 Every variant is a build with one ``--set``; the same grouped test images judge all of them, and are then blurred, made
-noisy, compressed and wrongly exposed. Differences to the full build are paired. Prints Markdown.
+noisy, compressed and wrongly exposed. Differences to the full build are paired. Results are kept in ``--out``: what is
+there is not measured again. Prints Markdown.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import cv2
+import kept
 import numpy as np
 
 from shared.data import images, sources
@@ -28,9 +31,12 @@ VARIANTS = {
     "fine-tuning off": ["finetune=false"],
     "soup off": ["tuning.soup=1"],
     "mixup and CutMix on": ["tuning.mixup=0.2", "tuning.cutmix=1.0"],
-    "drawn as counted": ["tuning.balanced=false"],
+    "drawn balanced": ["tuning.balanced=true"],
     "last stage only": ["stages=1"],
 }
+
+
+CORRUPTIONS = ("clean", "blur", "noise", "JPEG", "dark", "bright")
 
 
 def corruptions(image: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -59,38 +65,59 @@ def answers(bundle: Path, manifest: sources.Manifest, rows: list) -> dict[str, n
     return {name: np.array(said) for name, said in found.items()}
 
 
+def measured(data: Path, variant: str, budget: str, cache: Path) -> dict:
+    """Build one variant and ask it about all test images, clean and spoilt."""
+    bundle = cache.with_suffix(".bundle")
+    changes = [part for change in VARIANTS[variant] for part in ("--set", change)]
+    loupe = str(Path(sys.executable).parent / "loupe")
+    line = [loupe, "build", data, "-o", bundle, "--budget", budget, *changes, "--cache", cache, "--json"]
+    built = json.loads(subprocess.run(list(map(str, line)), check=True, capture_output=True).stdout)
+    manifest, _ = sources.read(data)
+    opened = Runtime.open(bundle).bundle
+    rows = [row for row in unseen(opened, manifest) if row.label in opened.labels]
+    labels = list(opened.labels)
+    return {
+        "chosen": built["chosen"]["name"],
+        "seconds": built["seconds"],
+        "truth": [labels.index(row.label) for row in rows],
+        "groups": [row.sample.group for row in rows],
+        "said": {name: found.tolist() for name, found in answers(bundle, manifest, rows).items()},
+    }
+
+
+def row(record: dict, reference: dict) -> str:
+    y = np.array(record["truth"])
+    cells = [f"{100 * balanced_accuracy(np.array(record['said'][name]), y):.1f}" for name in CORRUPTIONS]
+    d = paired(y, np.array(reference["said"]["clean"]), np.array(record["said"]["clean"]), record["groups"])
+    over = f"{100 * d.value:+.1f} [{100 * d.low:+.1f} .. {100 * d.high:+.1f}]"
+    return f"| {record['set']} | {record['variant']} | {record['chosen']} | {' | '.join(cells)} | {over} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--budget", default="4m")
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ablation.json")
+    parser.add_argument("--table-only", action="store_true", help="print what is kept, measure nothing")
     options = parser.parse_args()
-    names = ["clean", "blur", "noise", "JPEG", "dark", "bright"]
-    print(f"| set | variant | {' | '.join(names)} | to the full build, clean, points |")
-    print(f"| --- | --- | {' | '.join('---' for _ in names)} | --- |")
-    loupe = str(Path(sys.executable).parent / "loupe")
+    print(f"| set | variant | chosen | {' | '.join(CORRUPTIONS)} | to the full build, clean, points |")
+    print(f"| --- | --- | --- | {' | '.join('---' for _ in CORRUPTIONS)} | --- |")
     with tempfile.TemporaryDirectory() as temporary:
         for name in options.sets:
-            data = options.photographs / name / "labels.csv"
             reference = None
             for variant in options.variants:
-                bundle = Path(temporary) / f"{Path(name).name} {variant}.bundle"
-                changes = [part for change in VARIANTS[variant] for part in ("--set", change)]
-                line = [loupe, "build", data, "-o", bundle, "--budget", options.budget, *changes]
-                cache = ["--cache", Path(temporary) / "cache" / variant]
-                subprocess.run(list(map(str, line + cache)), check=True, capture_output=True)
-                manifest, _ = sources.read(data)
-                built = Runtime.open(bundle).bundle
-                rows = [row for row in unseen(built, manifest) if row.label in built.labels]
-                groups, labels = [row.sample.group for row in rows], list(built.labels)
-                y = np.array([labels.index(row.label) for row in rows])
-                said = answers(bundle, manifest, rows)
-                reference = said["clean"] if reference is None else reference
-                cells = [f"{100 * balanced_accuracy(said[n], y):.1f}" for n in names]
-                d = paired(y, reference, said["clean"], groups)
-                over = f"{100 * d.value:+.1f} [{100 * d.low:+.1f} .. {100 * d.high:+.1f}]"
-                print(f"| {name} | {variant} | {' | '.join(cells)} | {over} |", flush=True)
+                key = {"set": name, "variant": variant, "budget": options.budget}
+                record = kept.find(kept.read(options.out), **key)
+                if record is None and not options.table_only:
+                    data = options.photographs / name / "labels.csv"
+                    folder = Path(temporary) / f"{Path(name).name} {variant}"
+                    record = key | measured(data, variant, options.budget, folder)
+                    kept.add(options.out, record)
+                if record is not None:
+                    reference = reference or record
+                    print(row(record, reference), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from shared import atomic
 from shared.data import images, sources, splits
 from shared.data.manifest import Manifest
 from shared.deadline import parse_seconds
@@ -34,8 +33,10 @@ from shared.errors import DataError
 from shared.recipe import Recipe
 
 RUNNERS = Path(__file__).parent / "peers"
+RESULTS = Path(__file__).parent / "results" / "peers.json"
 sys.path.insert(0, str(RUNNERS))
 import environments  # noqa: E402
+import kept  # noqa: E402
 import table  # noqa: E402
 
 SETS = (
@@ -165,13 +166,6 @@ def _cases(listed: Path, predictions: Path, photographs: Path) -> list[dict[str,
         ]
 
 
-def kept(out: Path) -> list[dict[str, Any]]:
-    if not out.is_file():
-        return []
-    records: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))["results"]
-    return records
-
-
 def measure_set(name: str, options: argparse.Namespace) -> None:
     """All tools on one set; each result is kept as soon as it is there."""
     with tempfile.TemporaryDirectory(prefix="peers-") as temporary:
@@ -189,8 +183,7 @@ def measure_set(name: str, options: argparse.Namespace) -> None:
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 **run(tool, listed, folder, options, extra),
             }
-            # Read again just before writing, so that runs that share the file lose nothing.
-            atomic.write(options.out, json.dumps({"results": [*kept(options.out), record]}, indent=1))
+            kept.add(options.out, record)
             said = record.get("reason") or f"{100 * table.measure(record)['value']:.1f} % in {record['seconds']} s"
             print(f"{name} {tool}: {said}", file=sys.stderr, flush=True)
 
@@ -205,7 +198,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--envs", type=Path, default=user_cache_path("loupe") / "peers")
     parser.add_argument("--loupe", default="", help="further arguments of loupe build, as one text")
-    parser.add_argument("--out", type=Path, default=Path("results.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--table-only", action="store_true", help="print what is kept, run nothing")
     options = parser.parse_args()
     if not options.table_only:
@@ -213,7 +206,7 @@ def main() -> None:
             parser.error("--weights must be a safetensors file of mobilenetv2_100")
         for name in options.sets:
             measure_set(name, options)
-    print(table.markdown(table.newest(kept(options.out), options.sets, options.tools)))
+    print(table.markdown(table.newest(kept.read(options.out), options.sets, options.tools)))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def learn(
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
         while len(runs) < tuning.soup and until - time.monotonic() > MARGIN * likely:
             started, again = time.monotonic(), replace(tuning, epochs=epochs)
-            run = _run(net, start, plan, pictures, labels, recipe, again, len(runs), until, checkpoint)
+            run = once(net, start, plan, pictures, labels, recipe, again, len(runs), until, checkpoint)
             if run.progress.way < LEAST_WAY or not _finite(run.progress.average):
                 break
             runs.append(run)
@@ -124,7 +124,7 @@ def _speed(first: Tuned) -> float:
     return max(min(in_truth, float(facts["images_per_second"])), 1e-3)
 
 
-def _run(
+def once(
     net: FieldNet,
     start: Head,
     plan: Plan,

@@ -52,3 +52,10 @@ def test_the_card_tells_what_was_tried_and_whether_probabilities_hold(bundle: Pa
 def test_without_a_test_image_the_card_states_no_rate(bundle: Path) -> None:
     text = card.render({**bundles.load(bundle).card, "test": {"n": 0}})
     assert "Not measured" in text and "balanced accuracy |" not in text
+
+
+def test_a_head_without_a_strength_is_named_without_one(bundle: Path) -> None:
+    facts = dict(bundles.load(bundle).card)
+    assert f"- Head: {facts['chosen']['head']}, strength" in card.render(facts)
+    facts["chosen"] = {k: v for k, v in facts["chosen"].items() if k != "strength"} | {"head": "linear, tuned"}
+    assert "- Head: linear, tuned, temperature" in card.render(facts)
