@@ -138,7 +138,7 @@ def _larger(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> C
         threads=work.recipe.threads,
         until=time.monotonic() + share,
     )
-    if len(known) < len(rows):
+    if any(row.sample.id not in known for row in rows):
         return None
     return replace(base, extractor=extractor, image_size=size, known=known)
 
@@ -214,7 +214,7 @@ def _exported(work: Work, base: Candidate, made: Any, rows: Sequence[Row], until
     extractor = features.Extractor(model, origin, vars(compared) | {"tried": list(compared.tried)}, "")
     usable = [row for row in rows if row.sample.id in base.known]
     known, _ = features.compute(extractor, work.manifest, usable, threads=work.recipe.threads, until=until)
-    if len(known) < len(usable):
+    if any(row.sample.id not in known for row in usable):  # copies share one id
         return "there was no time left to compare it"
     return Candidate(
         "fine-tuned",

@@ -197,7 +197,11 @@ shared.build.build(Path({str(pictures)!r}), Path({str(out)!r}), recipe=recipe,
 def test_an_adopted_fine_tuning_becomes_the_bundle_with_its_card_and_page(
     pictures: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """These pictures are so easy that nothing beats the closed form: the verdict alone is replaced."""
+    """These pictures are so easy that nothing beats the closed form: the verdict alone is replaced.
+
+    One picture is there twice: copies share an id, and were once taken for an image that had not been seen in time.
+    """
+    import shutil
     from dataclasses import replace
 
     import shared.build as building
@@ -205,16 +209,19 @@ def test_an_adopted_fine_tuning_becomes_the_bundle_with_its_card_and_page(
     from shared.tuning import Tuning
 
     monkeypatch.setattr(building, "ENOUGH", 2.0)
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    shutil.copy(data / "ok" / "000.png", data / "ok" / "again.png")
     judged = adopt.against
     monkeypatch.setattr(adopt, "against", lambda *all_: replace(judged(*all_), adopted=True))
     recipe = Recipe(image_size=64, threads=1, search=False, tuning=Tuning(epochs=4, image_size=64, batch=16, soup=2))
     out = tmp_path / "tuned.bundle"
     said: list[str] = []
-    facts = build(pictures, out, recipe=recipe, budget_seconds=120, cache=cache, say=said.append)
+    facts = build(data, out, recipe=recipe, budget_seconds=120, cache=cache, say=said.append)
     assert facts["chosen"]["name"] == "fine-tuned", said
     assert facts["seconds"] <= 120 and facts["candidates"] == 2
     assert "fine-tuned" in (out / "MODEL_CARD.md").read_text() and "fine-tuned" in Path(facts["report"]).read_text()
-    measured, _, _ = evaluate(Runtime.open(out), pictures)
+    measured, _, _ = evaluate(Runtime.open(out), data)
     assert measured["balanced_accuracy"]["value"] == pytest.approx(facts["test"]["balanced_accuracy"]["value"])
 
 
