@@ -197,7 +197,7 @@ shared.build.build(Path({str(pictures)!r}), Path({str(out)!r}), recipe=recipe,
 def test_an_adopted_fine_tuning_becomes_the_bundle_with_its_card_and_page(
     pictures: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """These pictures are so easy that nothing beats the closed form: the verdict alone is replaced.
+    """These pictures are so easy that nothing beats the closed form: the two verdicts alone are replaced.
 
     One picture is there twice: copies share an id, and were once taken for an image that had not been seen in time.
     """
@@ -206,12 +206,14 @@ def test_an_adopted_fine_tuning_becomes_the_bundle_with_its_card_and_page(
 
     import shared.build as building
     from shared.building import adopt
+    from shared.training.soup import Score
     from shared.tuning import Tuning
 
     monkeypatch.setattr(building, "ENOUGH", 2.0)
     data = tmp_path / "data"
     shutil.copytree(pictures, data)
     shutil.copy(data / "ok" / "000.png", data / "ok" / "again.png")
+    monkeypatch.setattr(Score, "better", lambda self, other: True)
     judged = adopt.against
     monkeypatch.setattr(adopt, "against", lambda *all_: replace(judged(*all_), adopted=True))
     recipe = Recipe(image_size=64, threads=1, search=False, tuning=Tuning(epochs=4, image_size=64, batch=16, soup=2))
