@@ -64,6 +64,7 @@ class Case:
         problems: Why the rest was not.
         ok_label: Label of the bundle that means "nothing wrong", None where it has none.
         threshold: The bundle's risk threshold for a flag, None where none could be certified.
+        unsought: Labels of the bundle that its certificate does not cover; risk is the probability of all others.
     """
 
     frame: str
@@ -72,6 +73,7 @@ class Case:
     problems: tuple[Problem, ...]
     ok_label: str | None
     threshold: float | None
+    unsought: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

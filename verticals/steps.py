@@ -42,7 +42,7 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
 
 
 def _whole_case(seen: Seen, bundle: Bundle) -> Case:
-    return Case(seen.sample.frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold)
+    return Case(seen.sample.frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought)
 
 
 def predict_source(
