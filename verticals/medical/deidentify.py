@@ -245,10 +245,11 @@ def _descend(element: "DataElement", work: _Work, name: str) -> str:
 
 def _renew(element: "DataElement", key: Key) -> str:
     """Another UID for one that names an instance; those that the standard itself registers name no one."""
-    from pydicom.uid import UID_dictionary
+    from pydicom.uid import UID
 
     def new(value: str) -> str:
-        return value if value in UID_dictionary or not value else pseudonyms.uid(key, value)
+        registered = UID(value).name != value
+        return value if registered or not value else pseudonyms.uid(key, value)
 
     element.value = [new(str(v)) for v in element.value] if element.VM > 1 else new(str(element.value))
     return "new UID"
@@ -303,4 +304,4 @@ def _renew_meta(dataset: "Dataset") -> None:
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     dataset.file_meta = meta
-    dataset.preamble = b"\0" * 128  # type: ignore[attr-defined]
+    dataset.preamble = b"\0" * 128
