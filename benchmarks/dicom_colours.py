@@ -50,6 +50,7 @@ class Cell:
 
     @property
     def holds(self) -> bool:
+        """Whether the two decoders agree as far as they must."""
         return self.difference <= self.allowed
 
 

@@ -1,6 +1,7 @@
 """Decoded samples of any depth and photometric interpretation in, 8-bit RGB in the sRGB colour space out."""
 
 import io
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,5 +161,7 @@ def _through(change: ImageCms.ImageCmsTransform, picture: Picture) -> Picture:
 
 
 def srgb_profile() -> bytes:
-    """An sRGB profile to put into objects that are written."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    """An sRGB profile to put into objects that are written; the same bytes every time."""
+    made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # LittleCMS writes the time of day into the header (ICC.1:2010, 7.2.8); a fixed one instead.
+    return made[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + made[36:]

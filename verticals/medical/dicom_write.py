@@ -199,6 +199,8 @@ def _anatomy(dataset: Any, exposure: Exposure) -> None:
         dataset.AnatomicRegionSequence = [_coded(exposure.body_site)]
     if exposure.laterality:
         dataset.ImageLaterality = exposure.laterality
+    else:
+        dataset.Laterality = ""  # type 2C: empty is "not known"
 
 
 def _photographed(dataset: Any, exposure: Exposure) -> None:

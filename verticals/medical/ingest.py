@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +47,10 @@ def ingest(source: Path, out: Path) -> Ingested:
     """Turn DICOM objects and ordinary photographs into Samples, one for each frame.
 
     DICOM is known by its content, whatever the file is called. Frames become PNG below ``out/frames``; that folder is
-    written whole or not at all. Files, patients, lesions and DICOM UIDs get pseudonyms that depend on a salt; dates move
-    by a constant of each patient, so that intervals survive. ``out/private`` holds the salt and the table from file
-    names to pseudonyms, readable by the owner alone: keep it at the site, and keep it, since the same salt gives the
-    same patients the same pseudonyms next time. What is burned into the pixels stays in them.
+    written whole or not at all. Files, patients, lesions and DICOM UIDs get pseudonyms that depend on a salt; dates
+    move by a constant of each patient, so that intervals survive. ``out/private`` holds the salt and the table from
+    file names to pseudonyms, readable by the owner alone: keep it at the site, and keep it, since the same salt gives
+    the same patients the same pseudonyms next time. What is burned into the pixels stays in them.
 
     Beside the files may lie ``labels.csv`` (:func:`verticals.medical.labels_table.read_labels`) and, for each file,
     ``<stem>.mask.png``.
@@ -173,8 +173,13 @@ def _truth(path: Path, sample: Sample, label: str, harvest: _Harvest) -> Finding
     y, x = np.nonzero(where)
     region = Box(int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1)
     scale = sample.mm_per_px
-    area = None if scale is None else round(len(x) * scale[0] * scale[1], 4)
-    return Finding(sample.frame, label, 1.0, risk, region=region, area_mm2=area, samples=(sample.id,))
+    if scale is None:
+        return replace(plain, region=region)
+    # Greatest extent as the longest of the projections on 36 directions, within 0.1 % of the greatest diameter.
+    turns = np.linspace(0, np.pi, 36, endpoint=False)
+    along = np.outer(np.cos(turns), x * scale[0]) + np.outer(np.sin(turns), y * scale[1])
+    length = float((along.max(axis=1) - along.min(axis=1)).max()) + min(scale)
+    return replace(plain, region=region, length_mm=round(length, 3), area_mm2=round(len(x) * scale[0] * scale[1], 4))
 
 
 def _keep_names(path: Path, names: Mapping[str, str]) -> None:

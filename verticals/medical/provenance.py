@@ -58,13 +58,13 @@ def photographs(path: Path, row: LabelRow, key: Key) -> tuple[Photograph, ...]:
     if dicom_read.is_dicom(path) or path.suffix.lower() in dicom_read.SUFFIXES:
         return _of_dicom(path, dicom_read.read(path), row, key)
     picture = images.read(path)
-    patient = pseudonyms.patient(key, row.patient, "table") if row.patient else ""
+    patient = pseudonyms.patient(key, row.patient) if row.patient else ""
     device, taken = _exif(path)
     known: dict[str, str | float] = {
         "file_sha256": images.content_hash(path),
         "kind": "photograph",
         "device": device,
-        "visit_date_shifted": _shifted(taken, key, row.patient or path.name, "table"),
+        "visit_date_shifted": _shifted(taken, key, row.patient, ""),
         "lesion": pseudonyms.opaque(key, "lesion", row.lesion) if row.lesion else "",
         **{k: min(v, OLDEST_YEARS) if isinstance(v, float) else v for k, v in row.facts.items()},
     }
@@ -113,11 +113,11 @@ def _of_dicom(path: Path, read: Photographs, row: LabelRow, key: Key) -> tuple[P
 
 
 def _patient(said: Facts, row: LabelRow, key: Key) -> str:
-    """By Patient ID, else by the table, else by the study: one study never has two patients."""
+    """By Patient ID, else by the table (the same id is the same patient), else by the study, which has one patient."""
     if said.patient_id:
         return pseudonyms.patient(key, said.patient_id, said.patient_issuer)
     if row.patient:
-        return pseudonyms.patient(key, row.patient, "table")
+        return pseudonyms.patient(key, row.patient)
     return pseudonyms.patient(key, said.study_instance, "study") if said.study_instance else ""
 
 
