@@ -92,7 +92,7 @@ def number_needed_to_refer(
         seed: For the bootstrap over patients.
 
     Returns:
-        ``value``, ``low``, ``high`` (None where no true finding was flagged), ``prevalence`` and ``n``, the lesions.
+        ``referrals``, ``low``, ``high`` (None where no true finding was flagged), ``prevalence`` and ``n`` lesions.
     """
     truth = np.array([lesion.truth.sought for lesion in lesions], bool)
     flagged = np.array([lesion.flagged for lesion in lesions], bool)
@@ -110,7 +110,7 @@ def number_needed_to_refer(
     ends = percentiles([needed(w) for w in patient_weights([lesion.patient for lesion in lesions], seed=seed)])
     known = np.isfinite(value)
     return {
-        "value": value if known else None,
+        "referrals": value if known else None,
         "low": ends[0] if known and ends else None,
         "high": ends[1] if known and ends else None,
         "prevalence": prevalence if prevalence is not None else float(truth.mean()) if len(truth) else None,

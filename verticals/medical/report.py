@@ -1,7 +1,7 @@
 """The clinicians' numbers from decisions and truth: detection, specificity, referrals per finding, reviews; with n."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -20,7 +20,7 @@ NOT_CARRIED = (
 )
 _SHOWN = (
     "lesion_detection_rate", "specificity", "detection_by_kind", "auc", "partial_auc_above_80_sensitivity",
-    "risk_brier", "risk_calibration_error", "net_benefit", "number_needed_to_refer", "work_saved",
+    "risk_brier", "risk_calibration_error", "work_saved",
 )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         "disclaimer": measured["disclaimer"],
         "pictures": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
         **{name: measured[name] for name in _SHOWN if name in measured},
+        **_sentences(measured),
         "escapes": asdict(proportion(sum(r.verdict is Verdict.PASS for r in grave), len(grave))),
         "not_examined": asdict(proportion(sum(d.verdict is Verdict.NOT_EXAMINED for d in decisions), len(decisions))),
         "named_right": asdict(proportion(sum(named), len(named))),
@@ -59,6 +60,26 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         "unknown_labels": foreign,
         "not_carried": NOT_CARRIED,
         "review": _review(reviews, flagged),
+    }
+
+
+def _sentences(measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Numbers that are no shares, as a person reads them."""
+
+    def spread(row: Mapping[str, Any], value: str) -> str:
+        inside = "no interval" if row["low"] is None else f"{row['low']:.3g} .. {row['high']:.3g}"
+        return "none can be told" if row[value] is None else f"{row[value]:.3g} [{inside}]"
+
+    return {
+        "number_needed_to_refer": {
+            f"at a prevalence of {row['prevalence']:.1%}": f"{spread(row, 'referrals')} n={row['n']}"
+            for row in measured["number_needed_to_refer"]
+            if row["prevalence"] is not None
+        },
+        "net_benefit": {
+            f"referring from {row['threshold']:.2f}": f"{spread(row, 'model')}, referring everybody {row['all']:.3g}"
+            for row in measured.get("net_benefit", ())
+        },
     }
 
 

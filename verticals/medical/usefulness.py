@@ -61,8 +61,8 @@ def work_saved(readings: Sequence[Reading], *, wanted: float = WANTED, seed: int
     orders are averaged.
 
     Returns:
-        ``value`` (the ratio; 1 saves nothing, 3 opens a third), ``low``, ``high`` over resampled patients, ``arrival``
-        and ``model`` (pictures opened), ``lesions``, ``n``, ``order`` and ``label``.
+        ``ratio`` (1 saves nothing, 3 opens a third; None without such a lesion), ``low``, ``high`` over resampled
+        patients, ``arrival`` and ``model`` (pictures opened), ``lesions``, ``n``, ``order`` and ``label``.
     """
     truth = np.array([r.truth.sought for r in readings], bool)
     names = [r.lesion or f"picture {i}" for i, r in enumerate(readings)]
@@ -83,12 +83,12 @@ def work_saved(readings: Sequence[Reading], *, wanted: float = WANTED, seed: int
         return float(np.mean(counts[0])), float(np.mean(counts[1]))
 
     if not truth.any():
-        return {"value": None, "low": None, "high": None, "lesions": 0, "n": len(readings), "label": SIMULATED}
+        return {"ratio": None, "lesions": 0, "n": len(readings), "label": SIMULATED}
     arrival, model = opened(np.ones(len(risk)), ORDERS)
     drawn = [opened(w, 5) for w in patient_weights([r.patient for r in readings], resamples=DRAWS, seed=seed)]
     ends = percentiles([a / m for a, m in drawn])
     return {
-        "value": arrival / model,
+        "ratio": arrival / model,
         "low": ends[0] if ends else None,
         "high": ends[1] if ends else None,
         "arrival": arrival,

@@ -95,18 +95,18 @@ def study() -> list[Lesion]:
 
 def test_referrals_per_finding_at_the_prevalence_of_the_study_and_of_the_clinic() -> None:
     here = number_needed_to_refer(study())
-    assert here["value"] == pytest.approx(42 / 18) and here["prevalence"] == 0.2 and here["n"] == 100
+    assert here["referrals"] == pytest.approx(42 / 18) and here["prevalence"] == 0.2 and here["n"] == 100
     there = number_needed_to_refer(study(), prevalence=0.02)
     ppv = 0.9 * 0.02 / (0.9 * 0.02 + 0.3 * 0.98)
-    assert there["value"] == pytest.approx(1 / ppv)
-    assert here["low"] < here["value"] < here["high"]  # type: ignore[operator]
+    assert there["referrals"] == pytest.approx(1 / ppv)
+    assert here["low"] < here["referrals"] < here["high"]  # type: ignore[operator]
     same = number_needed_to_refer(study(), prevalence=0.2)
-    assert same["value"] == pytest.approx(here["value"])
+    assert same["referrals"] == pytest.approx(here["referrals"])
 
 
 def test_without_a_true_finding_no_number_is_made_up() -> None:
-    assert number_needed_to_refer([lesion(0, FLAG, "nv")])["value"] is None
-    assert number_needed_to_refer([], prevalence=0.1)["value"] is None
+    assert number_needed_to_refer([lesion(0, FLAG, "nv")])["referrals"] is None
+    assert number_needed_to_refer([], prevalence=0.1)["referrals"] is None
 
 
 def test_the_interval_of_referrals_covers_as_often_as_it_says() -> None:

@@ -42,7 +42,7 @@ def test_net_benefit_is_that_of_dcurves() -> None:
 def test_work_saved_is_counted_by_hand() -> None:
     """Two melanomas arrive as the 5th and 10th picture; the model shows them as the 1st and 2nd."""
     found = work_saved(pictures("nnnnmnnnnm", [0.1] * 4 + [0.9] + [0.1] * 4 + [0.8]))
-    assert found["arrival"] == 10 and found["model"] == 2 and found["value"] == 5
+    assert found["arrival"] == 10 and found["model"] == 2 and found["ratio"] == 5
     assert found["lesions"] == 2 and found["n"] == 10 and found["order"] == "order of arrival"
     assert found["label"] == SIMULATED and "not measured reading time" in SIMULATED
 
@@ -75,8 +75,8 @@ def test_a_good_model_saves_what_the_interval_says() -> None:
     truth = rng.random(600) < 0.1
     risks = (1 / (1 + np.exp(-rng.normal(np.where(truth, 2.5, -1.5), 1.0)))).tolist()
     found = work_saved(pictures("".join("m" if t else "n" for t in truth), risks, arrived=False))
-    assert 1.5 < found["low"] < found["value"] < found["high"]
+    assert 1.5 < found["low"] < found["ratio"] < found["high"]
 
 
 def test_without_anything_to_find_no_ratio_is_made_up() -> None:
-    assert work_saved(pictures("nn", [0.1, 0.2]))["value"] is None and work_saved([])["value"] is None
+    assert work_saved(pictures("nn", [0.1, 0.2]))["ratio"] is None and work_saved([])["ratio"] is None
