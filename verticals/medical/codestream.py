@@ -60,7 +60,7 @@ def describe(data: bytes) -> Codestream | None:
         return None
     segments = [(marker, body) for marker, body, _ in _segments(data)]
     frame = next(((marker, body) for marker, body in segments if marker in _FRAMES), None)
-    if frame is None or len(frame[1]) < 6 + 3 * frame[1][5]:
+    if frame is None or len(frame[1]) < 6 or len(frame[1]) < 6 + 3 * frame[1][5]:
         return None
     marker, body = frame
     precision, height, width, components = struct.unpack(">BHHB", body[:6])

@@ -137,7 +137,7 @@ def decode(dataset: "Dataset", tell: Tell) -> Iterator[Picture]:
         if syntax in NATIVE:
             yield from _native(dataset, image, syntax, tell)
         elif syntax in _DCT:
-            yield from (_dct(data, image, tell) for data in _coded(dataset, image))
+            yield from (_dct(data, dataset, image, tell) for data in _coded(dataset, image))
         else:
             yield from _by_plugin(dataset, image, syntax, tell)
     except MissingDependency:
@@ -240,7 +240,7 @@ def _check_streams(dataset: "Dataset", image: Layout, tell: Tell) -> None:
         tell(f"claims {image.photometric}, its coded frames say RGB; they are taken as RGB")
 
 
-def _dct(data: bytes, image: Layout, tell: Tell) -> Picture:
+def _dct(data: bytes, dataset: "Dataset", image: Layout, tell: Tell) -> Picture:
     """One frame of lossy JPEG, by Pillow alone: what its bytes say about colour outranks the header's claim."""
     found = _stream(data, image)
     if found.precision != 8:
@@ -257,7 +257,9 @@ def _dct(data: bytes, image: Layout, tell: Tell) -> Picture:
             return np.array(picture, np.uint8)
         picture.load()
         values = np.array(picture, np.uint8)
-    if found.components == 3 and ycbcr != claimed:
+    if found.components == 1:
+        return _eight_bits(values, image.photometric, dataset, image, tell)
+    if ycbcr != claimed:
         coded, said = ("YCbCr", image.photometric) if ycbcr else ("RGB", image.photometric)
         tell(f"claims {said}, its JPEG says {coded}; the JPEG is believed")
     return values

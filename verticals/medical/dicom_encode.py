@@ -48,7 +48,7 @@ def put(dataset: "Dataset", pixels: Picture | Path, syntax: str | None) -> "Data
         raise DataError(f"transfer syntax {chosen} is not written; allowed are {', '.join(SYNTAXES)}")
     _describe(dataset, picture.shape, chosen, b"")
     SYNTAXES[chosen](dataset, picture)
-    if history and "LossyImageCompression" not in dataset:
+    if history:
         dataset.LossyImageCompression = "01"
     return dataset
 
@@ -128,14 +128,14 @@ def _native(dataset: "Dataset", picture: Picture) -> None:
     dataset["PixelData"].VR = "OW" if dataset.file_meta.TransferSyntaxUID == IMPLICIT_LITTLE else "OB"
 
 
-def _compressed(photometric: str, **options: Any) -> Callable[["Dataset", Picture], None]:
-    """By pydicom's encoders; ``photometric`` for colour."""
+def _compressed(plugin: str, photometric: str, **options: Any) -> Callable[["Dataset", Picture], None]:
+    """By one of pydicom's encoders, named: gdcm, its first choice, ends the process on RLE of an odd size."""
 
     def encode(dataset: "Dataset", picture: Picture) -> None:
         instance, syntax = dataset.SOPInstanceUID, dataset.file_meta.TransferSyntaxUID
         if picture.ndim == 3 and photometric:
             dataset.PhotometricInterpretation = photometric
-        dataset.compress(syntax, picture, encoding_plugin="", generate_instance_uid=False, **options)
+        dataset.compress(syntax, picture, encoding_plugin=plugin, generate_instance_uid=False, **options)
         dataset.SOPInstanceUID = instance
         _note_loss(dataset, picture, syntax, len(dataset.PixelData))
 
@@ -173,12 +173,12 @@ SYNTAXES: Mapping[str, Callable[["Dataset", Picture], None]] = MappingProxyType(
         IMPLICIT_LITTLE: _native,
         EXPLICIT_LITTLE: _native,
         DEFLATED: _native,
-        RLE: _compressed(""),
+        RLE: _compressed("pydicom", ""),
         JPEG_BASELINE: _jpeg,
-        JPEG_LS: _compressed(""),
-        JPEG_LS_NEAR: _compressed("", jls_error=NEAR),
-        JPEG_2000: _compressed("YBR_RCT"),
-        JPEG_2000_LOSSY: _compressed("YBR_ICT", j2k_psnr=[J2K_PSNR]),
+        JPEG_LS: _compressed("pyjpegls", ""),
+        JPEG_LS_NEAR: _compressed("pyjpegls", "", jls_error=NEAR),
+        JPEG_2000: _compressed("pylibjpeg", "YBR_RCT"),
+        JPEG_2000_LOSSY: _compressed("pylibjpeg", "YBR_ICT", j2k_psnr=[J2K_PSNR]),
     }
 )
 """Transfer syntaxes that are written, and who fills the pixels in."""

@@ -37,6 +37,8 @@ ACCEPTED: Mapping[str, str] = MappingProxyType(
 """SOP classes that can hold a photograph of skin (PS3.4 B.5); everything else is refused by name."""
 _CONFOCAL = frozenset({f"{_STORAGE}77.1.8", f"{_STORAGE}77.1.9"})
 _DIRECTORY = "1.2.840.10008.1.3.10"
+_UNDEFINED = 0xFFFFFFFF
+_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _SECONDARY_FROM = frozenset(
     {"CT", "MR", "US", "CR", "DX", "MG", "NM", "PT", "XA", "RF", "OPT", "IVUS", "ECG", "RTIMAGE"}
@@ -96,6 +98,7 @@ def read(path: Path, *, max_pixels: int = images.MAX_PIXELS, video_frames: int =
             _refuse_others(header)
             total = _check_size(header, max_pixels=max_pixels, video_frames=video_frames)
             dataset = _open(path, pixels=True)
+            _check_end(path, dataset)
             return _photographs(dataset, total, video_frames)
     except LoupeError as error:
         raise type(error)(f"{path}: {error}") from error
@@ -173,6 +176,17 @@ def _check_deflated(path: Path, pydicom: Any) -> None:
                 raise DataError(f"unpacks to more than {MAX_BYTES:,} bytes; export it without deflation")
         if not inflate.eof:
             raise DataError("is deflated and cut off; copy it again from its source")
+
+
+def _check_end(path: Path, dataset: "Dataset") -> None:
+    """Compressed pixels must end with their delimiter (PS3.5 A.4); pydicom reads on without."""
+    element: Any = dataset.get_item("PixelData")  # as it lies in the file, with its place
+    if element is None or element.length != _UNDEFINED:
+        return
+    with path.open("rb") as stream:
+        stream.seek(element.value_tell + len(element.value or b""))
+        if stream.read(8) != _DELIMITER:
+            raise DataError("is cut off within its compressed pixels; copy it again from its source")
 
 
 def _refuse_others(header: "Dataset") -> None:

@@ -40,7 +40,7 @@ class Exposure:
         sex: ``M``, ``F``, ``O`` or empty.
         fitzpatrick: Fitzpatrick skin type, ``I`` to ``VI``, or empty.
         body_site: Anatomic region, e.g. of CID 4029.
-        laterality: ``R``, ``L``, ``U``, ``B`` or empty.
+        laterality: ``R``, ``L``, ``U``, ``B`` or empty; DICOM asks for it where the body site is one of a pair.
         lesion_id: Name of the lesion at the site that writes, the same at every visit.
         lesion_uid: UID of the lesion, likewise.
         study_uid: Study Instance UID; new where empty, as are the next two.
@@ -125,8 +125,8 @@ def dermoscopic(pixels: Picture | Path, exposure: Exposure, *, transfer_syntax: 
     dataset.LightSourcePolarization = "POLARIZED" if exposure.polarized else "NON_POLARIZED"
     dataset.EmitterColorTemperature = exposure.colour_temperature_k
     dataset.ContactMethod = "CONTACT" if exposure.contact else "NON_CONTACT"
-    if exposure.immersion:
-        dataset.ImmersionMedia = exposure.immersion
+    if exposure.contact:
+        dataset.ImmersionMedia = exposure.immersion  # type 2C: empty is "not known"
     dataset.OpticalMagnificationFactor = exposure.magnification
     dataset.DeviceSerialNumber, dataset.SoftwareVersions = "unknown", "unknown"
     dataset.Manufacturer = exposure.manufacturer or "unknown"
@@ -199,7 +199,7 @@ def _anatomy(dataset: Any, exposure: Exposure) -> None:
         dataset.AnatomicRegionSequence = [_coded(exposure.body_site)]
     if exposure.laterality:
         dataset.ImageLaterality = exposure.laterality
-    else:
+    elif exposure.body_site is None:
         dataset.Laterality = ""  # type 2C: empty is "not known"
 
 

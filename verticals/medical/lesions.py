@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from verticals.medical import structures
-from verticals.medical.skin_optics import Layers, Rng, empty, noise, ramp
+from verticals.medical.skin_optics import Field, Layers, Rng, empty, noise, ramp
 
 Draw = Callable[[Rng, int, float], Layers]
 """``(rng, side, px_per_mm) -> Layers``."""
@@ -132,8 +132,8 @@ def vascular(rng: Rng, side: int, mm: float) -> Layers:
     body = ramp(layers.inside, -0.04, 0.15)
     septa = structures.network(rng, side, 0.95 * mm, irregular=0.6, line_px=0.16 * mm)
     septa = np.asarray(cv2.GaussianBlur(septa, (0, 0), 0.07 * mm), np.float32)
-    depth = 1.0 + 0.5 * ramp(noise(rng, side, 1.1 * mm), -0.5, 1.2)
-    layers.blood = body * (0.55 + 1.7 * (1 - septa) * depth)
+    depth: Field = 1.7 + 0.85 * ramp(noise(rng, side, 1.1 * mm), -0.5, 1.2)
+    layers.blood = body * (0.55 + (1 - septa) * depth)
     layers.deep = 0.6 * body * (1 - septa) * ramp(noise(rng, side, 1.0 * mm), 0.3, 1.3)
     layers.veil = 0.08 * septa * body
     if rng.random() < 0.35:
