@@ -1,6 +1,6 @@
 """Readings in, every number of the vertical out, each with its count and interval, or with the reason why it is not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -92,15 +92,15 @@ def scores(every: Sequence[Lesion], calibration: Sequence[Reading], *, seed: int
     truth, risk, patients = _scored(every)
     if not truth.any() or truth.all():
         return {"auc": {"refused": f"{_of_both(truth)} were scored; both are needed"}}
+
+    def with_interval(statistic: Callable[[NDArray[np.bool_], NDArray[np.float64]], float]) -> dict[str, Any]:
+        return asdict(resampled(lambda rows: statistic(truth[rows], risk[rows]), patients, seed=seed))
+
     return {
         "auc": asdict(discrimination.auc(truth, risk, patients)),
-        "partial_auc_above_80_sensitivity": asdict(
-            resampled(discrimination.partial_auc, truth, risk, patients, seed=seed)
-        ),
-        "risk_brier": asdict(resampled(discrimination.risk_brier, truth, risk, patients, seed=seed)),
-        "risk_calibration_error": asdict(
-            resampled(discrimination.risk_calibration_error, truth, risk, patients, seed=seed)
-        ),
+        "partial_auc_above_80_sensitivity": with_interval(discrimination.partial_auc),
+        "risk_brier": with_interval(discrimination.risk_brier),
+        "risk_calibration_error": with_interval(discrimination.risk_calibration_error),
         "net_benefit": usefulness.net_benefit(truth, risk, patients, seed=seed),
         "fixed": _fixed(truth, risk, patients, lesions(calibration)),
     }
@@ -152,8 +152,12 @@ def diseases(readings: Sequence[Reading], *, seed: int = 0) -> dict[str, Any]:
             "truth_outside_the_labels": len(own) - len(usable),
             "balanced_multiclass_accuracy": {**found["balanced_accuracy"], "n": len(usable)},
             "top_3": asdict(discrimination.top_k(probabilities, truth, 3, patients)),
-            "calibration_error": expected_calibration_error(probabilities, truth),
-            "brier": rates.brier(probabilities, truth),
+            "calibration_error": asdict(
+                resampled(
+                    lambda rows: expected_calibration_error(probabilities[rows], truth[rows]), patients, seed=seed
+                )
+            ),
+            "brier": asdict(resampled(lambda rows: rates.brier(probabilities[rows], truth[rows]), patients, seed=seed)),
             "per_label": {name: row for name, row in found["per_label"].items() if row["n"]},
         }
     }

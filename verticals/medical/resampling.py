@@ -44,26 +44,16 @@ def percentiles(values: Sequence[float]) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def resampled(
-    statistic: Callable[[NDArray[np.bool_], Real], float],
-    truth: NDArray[np.bool_],
-    scores: Real,
-    patients: Sequence[str],
-    *,
-    seed: int = 0,
-) -> Rate:
-    """A statistic from 0 to 1 with its percentile interval over resampled patients.
+def resampled(statistic: Callable[[NDArray[np.int64]], float], patients: Sequence[str], *, seed: int = 0) -> Rate:
+    """A statistic with its percentile interval over resampled patients; ``n`` is the number of cases.
 
     Args:
-        statistic: Of truth ``(n,)`` and scores ``(n,)``.
-        truth: ``(n,)``.
-        scores: ``(n,)``.
-        patients: Patient of each ``(n,)``.
+        statistic: Of the row numbers that count, ``(m,)``; a row may stand there several times.
+        patients: Patient of each row ``(n,)``.
         seed: For the draws.
     """
-    value, drawn = statistic(truth, scores), []
-    for weights in patient_weights(patients, seed=seed):
-        rows = np.repeat(np.arange(len(scores)), weights.astype(np.int64))
-        drawn.append(statistic(truth[rows], scores[rows]))
+    every = np.arange(len(patients))
+    value = statistic(every)
+    drawn = [statistic(np.repeat(every, w.astype(np.int64))) for w in patient_weights(patients, seed=seed)]
     low, high = percentiles(drawn) or (0.0, 1.0)
-    return Rate(value if math.isfinite(value) else None, low, high, len(scores))
+    return Rate(value if math.isfinite(value) else None, low, high, len(every))

@@ -55,7 +55,11 @@ def _attribute(lesions: Sequence[Lesion], values: list[str], least: int, seed: i
         shown = [value for value, group in groups.items() if "hidden" not in group[rate]]
         rows = kind & np.isin(stratum, shown)
         right = flagged if rate == "sensitivity" else ~flagged
+        widest = [groups[value][rate] for value in shown]
         gaps[rate] = _gap(lesions, stratum, right, rows, shown, seed)
+        if "value" in gaps[rate] and gaps[rate]["high"] <= gaps[rate]["value"]:
+            # Where nobody was missed no draw varies: the gap may be as large as the strata's own intervals allow.
+            gaps[rate]["high"] = max(g["high"] for g in widest) - min(g["low"] for g in widest)
         for value, measured in _framed(stratum, right, rows).items():
             groups[value][rate]["value"] = measured
     return {"groups": groups, "gap": gaps}

@@ -90,6 +90,12 @@ def write_validation(
     atomic.write(path, page)
 
 
+_RISK = {
+    "auc": "AUC (DeLong)",
+    "partial_auc_above_80_sensitivity": "partial AUC above 80 % sensitivity (ISIC 2024: 0 to 0.2, chance 0.02)",
+    "risk_brier": "Brier score (0 to 1, less is better)",
+    "risk_calibration_error": "calibration error (15 bins of equal size)",
+}
 _CARD, _TABLE = "give the bundle that was measured", "give a table that names it"
 _WANTING = {
     "counts": _TABLE, "skin tone": _TABLE, "demographics": _TABLE, "strata": _TABLE, "performance": _TABLE,
@@ -118,7 +124,7 @@ def _answers(
         "excluded": f"{len(left_out)} left out" + (f": {'; '.join(left_out[:_NAMED])}" if left_out else ""),
         "misses": f"{len(missed)} malignant or pre-malignant lesions passed" + _names(missed),
         "performance": f"lesion detection rate {said(rate)}, specificity {said(measured['specificity'])}; tables above",
-        "utility": f"AUC {said(measured['auc'])}; calibration, net benefit and referrals per finding above",
+        "utility": f"AUC {_number(measured['auc'])}; calibration, net benefit and referrals per finding above",
         "strata": f"rates by {', '.join(strata)} above; strata too small are hidden with the reason" if strata else "",
         "skin tone": _distribution(strata, ["skin tone"]),
         "demographics": _distribution(strata, ["age band", "sex", "site"]),
@@ -173,6 +179,13 @@ def said(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def _number(value: Mapping[str, Any]) -> str:
+    """An area or error with its interval: no share, so no per cent."""
+    if not is_rate(value) or value["value"] is None:
+        return said(value)
+    return f"{value['value']:.3f} [{value['low']:.3f} .. {value['high']:.3f}] n={value['n']}"
+
+
 def _tables(measured: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Heading and rows of each table of the page."""
     rate = measured["lesion_detection_rate"]
@@ -190,8 +203,7 @@ def _tables(measured: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, 
         ],
     )
     yield "Early lesions", [(name, said(row)) for name, row in measured["early_lesion_sensitivity"].items()]
-    shown = ("auc", "partial_auc_above_80_sensitivity", "risk_brier", "risk_calibration_error")
-    yield "Risk", [(name.replace("_", " "), said(measured[name])) for name in shown if name in measured]
+    yield "Risk", [(_RISK[name], _number(measured[name])) for name in _RISK if name in measured]
     if "fixed" in measured:
         yield "Fixed operating points, thresholds from the calibration part alone", list(_fixed(measured["fixed"]))
     yield (
@@ -203,10 +215,10 @@ def _tables(measured: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, 
     for name, attribute in measured["strata"].items():
         yield f"By {name} (unknown of {attribute['unknown']} lesions)", list(_stratum(attribute))
     own = measured["diseases"]
-    names = [n for n in ("balanced_multiclass_accuracy", "top_3", "calibration_error", "brier") if n in own]
-    yield "Single diseases", [(n.replace("_", " "), said(own[n])) for n in names] or [("refused", said(own))]
-    saved = measured["work_saved"]
-    yield "Work saved at 95 % of the lesions that must not be missed", [(k, said(v)) for k, v in saved.items()]
+    shares = [(n.replace("_", " "), said(own[n])) for n in ("balanced_multiclass_accuracy", "top_3") if n in own]
+    errors = [(n.replace("_", " "), _number(own[n])) for n in ("calibration_error", "brier") if n in own]
+    yield "Single diseases", [*shares, *errors] or [("refused", said(own))]
+    yield "Work saved at 95 % of the lesions that must not be missed", list(_work(measured["work_saved"]))
 
 
 def _fixed(fixed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -229,9 +241,19 @@ def _benefit(row: Mapping[str, float]) -> tuple[str, str]:
     return f"referring from {row['threshold']:.2f}", f"{inside}, referring everybody {row['all']:.3g}, nobody 0"
 
 
+def _work(saved: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "what is counted", saved["label"]
+    if saved["ratio"] is None:
+        yield "ratio", "no such lesion: nothing can be said"
+        return
+    inside = "" if saved["low"] is None else f" [{saved['low']:.3g} .. {saved['high']:.3g}]"
+    yield "ratio", f"{saved['ratio']:.3g}{inside} n={saved['n']}"
+    yield "pictures opened", f"{saved['arrival']:.3g} by arrival ({saved['order']}), {saved['model']:.3g} by the model"
+
+
 def _stratum(attribute: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for value, group in attribute["groups"].items():
-        rates = "; ".join(f"{name} {said(group[name])}" for name in ("sensitivity", "specificity", "auc"))
-        yield f"{value} ({group['n']} lesions)", rates
+        rates = "; ".join(f"{name} {said(group[name])}" for name in ("sensitivity", "specificity"))
+        yield f"{value} ({group['n']} lesions)", f"{rates}; AUC {_number(group['auc'])}"
     for name, gap in attribute["gap"].items():
         yield f"gap of {name}, best less worst", said(gap)

@@ -183,6 +183,7 @@ def test_the_bootstrap_draws_patients_and_not_pictures() -> None:
 
 def test_copies_of_a_patient_do_not_narrow_the_bootstrap() -> None:
     truth, scores = drawn(6, n=120)
-    one = resampled(d.risk_brier, truth, scores, [str(i) for i in range(120)])
-    copied = resampled(d.risk_brier, np.repeat(truth, 4), np.repeat(scores, 4), [str(i // 4) for i in range(480)])
+    one = resampled(lambda rows: d.risk_brier(truth[rows], scores[rows]), [str(i) for i in range(120)])
+    four = np.repeat(truth, 4), np.repeat(scores, 4)
+    copied = resampled(lambda rows: d.risk_brier(four[0][rows], four[1][rows]), [str(i // 4) for i in range(480)])
     assert copied.high - copied.low == pytest.approx(one.high - one.low, rel=0.15)

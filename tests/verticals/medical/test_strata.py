@@ -66,3 +66,9 @@ def test_a_stratum_too_small_as_a_whole_shows_no_number_at_all() -> None:
 
 def test_nothing_known_of_any_lesion_is_no_stratum() -> None:
     assert by_strata(cohort("", 40, 38, 40, 2)) == {}
+
+
+def test_a_gap_of_nothing_is_not_called_certain() -> None:
+    faultless = [*cohort("I-II", 40, 40, 40, 0), *cohort("V-VI", 30, 30, 40, 0)]
+    gap = by_strata(faultless)["skin tone"]["gap"]["sensitivity"]
+    assert gap["value"] == 0 and gap["high"] == pytest.approx(1 - 0.025 ** (1 / 30))
