@@ -116,7 +116,8 @@ def _triggers(
     seen: Seen, rolled: RollUp, limit: float, doubt: str, grave: list[Node], policy: MedicalPolicy
 ) -> Iterator[str]:
     """Each ground on which this picture does not pass."""
-    if not seen.novelty <= policy.novelty_limit:
+    foreign = not seen.novelty <= policy.novelty_limit
+    if foreign:
         yield (
             f"unlike the images of the build: novelty {seen.novelty:.2f}, limit {policy.novelty_limit:g}; "
             "no disease is named"
@@ -125,6 +126,8 @@ def _triggers(
         yield doubt
     elif not rolled.risk < limit:
         yield f"malignant or pre-malignant with probability {rolled.risk:.3f}, flagged from {limit:.3g}"
+    if foreign:
+        return  # the set promises nothing about pictures of another kind
     if seen.possible is None:
         yield "the bundle promises no prediction set, so nothing can be excluded"
     elif not seen.possible:
@@ -136,8 +139,10 @@ def _triggers(
 def _said(look: _Look, pictures: int) -> list[str]:
     """Urgency first, then why, then what it may be."""
     of = f" (gravest of {pictures} pictures)" if pictures > 1 else ""
-    said = [f"suggested urgency: {_tier(look.urgent)}, as for {look.urgent.name}{of}", *look.triggers]
-    if look.seen.possible:
+    foreign = look.named.code == UNKNOWN
+    like = "" if foreign else f", as for {look.urgent.name}"
+    said = [f"suggested urgency: {_tier(look.urgent)}{like}{of}", *look.triggers]
+    if look.seen.possible and not foreign:
         said.append(f"possible: {_list(look.possible)}")
     return said
 

@@ -98,6 +98,8 @@ def test_what_is_unlike_the_build_is_unknown_and_forced_into_no_disease() -> Non
         decision = decide(case(look(probabilities, novelty=1.5)), None)
         assert decision.verdict is Verdict.FLAG and decision.findings[0].label == "UNKNOWN"
         assert "no disease is named" in text(decision) and decision.findings[0].probability == pytest.approx(0.6)
+        assert "nevus" not in text(decision) and "melanoma" not in text(decision)
+    assert "probability 0.540" in text(decision)  # the risk is told all the same
     assert decide(case(look(CLEAR, novelty=float("nan"))), None).verdict is Verdict.FLAG
 
 
