@@ -54,7 +54,7 @@ def put(dataset: "Dataset", pixels: Picture | Path, syntax: str | None) -> "Data
 
 
 def put_palette(dataset: "Dataset", pixels: Picture | Path, syntax: str | None) -> "Dataset":
-    """The same with 256 colours and a Palette Color Lookup Table of 16 bits (PS3.3 C.7.9).
+    """The same with 255 colours and white, and a Palette Color Lookup Table of 16 bits (PS3.3 C.7.9).
 
     Raises:
         DataError: As for :func:`put`; only uncompressed transfer syntaxes and RLE can hold a palette here.
@@ -63,10 +63,11 @@ def put_palette(dataset: "Dataset", pixels: Picture | Path, syntax: str | None) 
     if chosen not in (IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED, RLE):
         raise DataError(f"transfer syntax {chosen} is not written with a palette; use uncompressed or RLE")
     picture, _ = _decoded(pixels)
-    drawn = Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE)
+    drawn = Image.fromarray(picture).quantize(255, dither=Image.Dither.NONE)
     _describe(dataset, (*picture.shape[:2], 1), chosen, b"")
     dataset.PhotometricInterpretation = "PALETTE COLOR"
-    table = np.zeros((256, 3), np.uint16)
+    # The last entry stays white: a table that leaves its upper bits unused looks damaged to validators.
+    table = np.full((256, 3), 65535, np.uint16)
     colours = np.asarray(drawn.getpalette("RGB"), np.uint16).reshape(-1, 3)
     table[: len(colours)] = colours * 257
     for place, name in enumerate(("Red", "Green", "Blue")):

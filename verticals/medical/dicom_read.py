@@ -81,7 +81,8 @@ def read(path: Path, *, max_pixels: int = images.MAX_PIXELS, video_frames: int =
     """Read a photograph of skin.
 
     The SOP class, the size and the number of frames are checked before any pixel is touched. A file that is cut off,
-    or of which one frame cannot be decoded, is refused as a whole.
+    or of which one frame cannot be decoded, is refused as a whole. (Altered bytes within the coded data of a frame that
+    still decodes to its end cannot be told from a picture: no format here carries a checksum.)
 
     Args:
         path: The file; its name does not matter.
@@ -102,6 +103,11 @@ def read(path: Path, *, max_pixels: int = images.MAX_PIXELS, video_frames: int =
             return _photographs(dataset, total, video_frames)
     except LoupeError as error:
         raise type(error)(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path}: does not fit into memory; export it smaller or with fewer frames") from error
+    except Exception as error:  # pydicom looks at values late, and raises nearly anything on damaged ones
+        what = f"has a damaged header ({type(error).__name__}); copy it again from its source"
+        raise DataError(f"{path}: {what}") from error
 
 
 def is_dicom(path: Path) -> bool:
@@ -154,10 +160,6 @@ def _open(path: Path, *, pixels: bool) -> "Dataset":
         return dataset  # type: ignore[no-any-return]
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or 'it ends too early'}); copy it again") from error
-    except (LoupeError, MemoryError):
-        raise
-    except Exception as error:  # pydicom raises nearly anything on a damaged header
-        raise DataError(f"has a damaged header ({type(error).__name__}); copy it again from its source") from error
 
 
 def _check_deflated(path: Path, pydicom: Any) -> None:
@@ -212,10 +214,7 @@ def _refuse_others(header: "Dataset") -> None:
 def _check_size(header: "Dataset", *, max_pixels: int, video_frames: int) -> int:
     """Number of frames; sizes and counts come from the header alone."""
     meta = getattr(header, "file_meta", {})
-    try:
-        image = dicom_decode.layout(header)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError("has a damaged header (a size that is no number); copy it again from its source") from error
+    image = dicom_decode.layout(header)
     film = video.is_video(str(meta.get("TransferSyntaxUID", "")))
     decoded = min(image.frames, video_frames) if film else image.frames
     pixels = image.rows * image.columns * decoded

@@ -143,7 +143,7 @@ def secondary_capture(
         pixels: As for :func:`photographic`.
         exposure: As for :func:`photographic`.
         transfer_syntax: As for :func:`photographic`; of an uncompressed kind or RLE with ``palette``.
-        palette: Write 256 colours as PALETTE COLOR.
+        palette: Write 255 colours as PALETTE COLOR.
     """
     dataset = _object(SECONDARY_CAPTURE, "OT", exposure)
     dataset.ConversionType = "DI"

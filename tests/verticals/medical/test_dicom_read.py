@@ -227,6 +227,25 @@ def test_a_file_that_is_cut_off_anywhere_is_refused_whole(syntax: str, share: fl
     assert "SECRET" not in str(caught.value)
 
 
+@pytest.mark.parametrize("syntax", dicom_encode.SYNTAXES)
+def test_bytes_altered_anywhere_give_a_whole_picture_or_one_sentence(syntax: str, tmp_path: Path) -> None:
+    save(photographic(drawn(), ABOUT, transfer_syntax=syntax), tmp_path / "a.dcm")
+    data, rng, refused = (tmp_path / "a.dcm").read_bytes(), np.random.default_rng(7), 0
+    for attempt in range(60):
+        altered = bytearray(data)
+        for place in rng.integers(128, len(data) if attempt % 2 else 2000, 4):
+            altered[place] = rng.integers(256)
+        (tmp_path / "b.dcm").write_bytes(altered)
+        try:
+            found = read(tmp_path / "b.dcm")
+        except DataError as error:
+            refused += 1
+            assert str(error).count("\n") == 0
+        else:
+            assert found.frames[0].shape[2] == 3 and found.frames[0].dtype == np.uint8
+    assert refused > 3
+
+
 def test_a_frame_that_is_cut_off_inside_of_a_whole_file_is_refused(tmp_path: Path) -> None:
     data = jpeg(drawn())
     save(
@@ -331,7 +350,6 @@ def colours():
     return module
 
 
-@pytest.mark.long
 def test_dcmtk_and_gdcm_see_the_same_colours_in_every_form_that_dcmtk_writes(colours, tmp_path: Path) -> None:
     needed = ("img2dcm", "dcmj2pnm", "dcmcjpls", "dcmquant", "gdcmconv")
     missing = [program for program in needed if shutil.which(program) is None]

@@ -151,11 +151,11 @@ def test_the_profile_of_a_jpeg_goes_along_and_is_applied_in_reading(tmp_path: Pa
     np.testing.assert_array_equal(found.frames[0], wanted)
 
 
-def test_a_palette_holds_256_colours_and_refuses_what_cannot_hold_it(tmp_path: Path) -> None:
+def test_a_palette_holds_255_colours_and_refuses_what_cannot_hold_it(tmp_path: Path) -> None:
     save(secondary_capture(drawn(), ABOUT, palette=True, transfer_syntax=dicom_encode.RLE), tmp_path / "a.dcm")
     dataset = pydicom.dcmread(tmp_path / "a.dcm")
     assert dataset.PhotometricInterpretation == "PALETTE COLOR" and errors(tmp_path / "a.dcm") == []
-    wanted = np.asarray(Image.fromarray(drawn()).quantize(256, dither=Image.Dither.NONE).convert("RGB"))
+    wanted = np.asarray(Image.fromarray(drawn()).quantize(255, dither=Image.Dither.NONE).convert("RGB"))
     np.testing.assert_array_equal(read(tmp_path / "a.dcm").frames[0], wanted)
     with pytest.raises(DataError, match="not written with a palette"):
         secondary_capture(drawn(), ABOUT, palette=True, transfer_syntax=dicom_encode.JPEG_LS)
