@@ -235,9 +235,9 @@ def _stream(data: bytes, image: Layout) -> Codestream:
 
 def _check_streams(dataset: "Dataset", image: Layout, tell: Tell) -> None:
     found, *_ = [_stream(data, image) for data in _coded(dataset, image)]
-    # Of lossless JPEG and JPEG-LS only names R, G, B are proof: writers add JFIF to untransformed RGB, too.
-    if found.ycbcr is False and image.photometric.startswith("YBR") and found.process != codestream.JPEG_2000:
-        tell(f"claims {image.photometric}, its coded frames say RGB; they are taken as RGB")
+    if found.ycbcr is False and image.photometric.startswith("YBR"):
+        tell(f"claims {image.photometric}, its coded frames say RGB; they are believed")
+        dataset.PhotometricInterpretation = "RGB"
 
 
 def _dct(data: bytes, dataset: "Dataset", image: Layout, tell: Tell) -> Picture:

@@ -69,7 +69,7 @@ def put_palette(dataset: "Dataset", pixels: Picture | Path, syntax: str | None) 
     # The last entry stays white: a table that leaves its upper bits unused looks damaged to validators.
     table = np.full((256, 3), 65535, np.uint16)
     colours = np.asarray(drawn.getpalette("RGB"), np.uint16).reshape(-1, 3)
-    table[: len(colours)] = colours * 257
+    table[:255] = (colours * 257)[:255] if len(colours) >= 255 else np.resize(colours * 257, (255, 3))
     for place, name in enumerate(("Red", "Green", "Blue")):
         setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
         setattr(dataset, f"{name}PaletteColorLookupTableData", table[:, place].astype("<u2").tobytes())

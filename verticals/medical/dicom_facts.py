@@ -38,6 +38,8 @@ class Facts:
         modality: E.g. ``XC``, ``DMS``, ``OT``.
         device: Manufacturer and model.
         mm_per_px: Millimetres per pixel (across, down) from Pixel Spacing.
+        recognizable: Recognizable Visual Features: ``YES`` where a person could be recognised, ``NO`` or empty.
+        burned_in: Burned In Annotation: ``YES`` where text lies in the pixels, ``NO`` or empty.
         synthetic: The object says that it was drawn.
     """
 
@@ -57,6 +59,8 @@ class Facts:
     modality: str
     device: str
     mm_per_px: tuple[float, float] | None
+    recognizable: str
+    burned_in: str
     synthetic: bool
 
 
@@ -83,6 +87,8 @@ def facts(dataset: "Dataset") -> Facts:
         modality=_text(dataset, "Modality"),
         device=maker,
         mm_per_px=_spacing(dataset),
+        recognizable=_text(dataset, "RecognizableVisualFeatures"),
+        burned_in=_text(dataset, "BurnedInAnnotation"),
         synthetic=_text(dataset, "ContentQualification") == "RESEARCH" and "DRAWN" in _values(dataset, "ImageType"),
     )
 

@@ -240,6 +240,9 @@ def _photographs(dataset: "Dataset", total: int, video_frames: int) -> Photograp
     else:
         frames = list(dicom_decode.decode(dataset, told.append))
         numbers = tuple(range(1, len(frames) + 1))
+    ratio = dataset.get("PixelAspectRatio")
+    if ratio and len(ratio) == 2 and ratio[0] != ratio[1]:
+        told.append("has pixels that are not square; they are shown as squares")
     known, icc, profile = facts(dataset), "none", colour.profile_of(dataset)
     if profile and str(dataset.PhotometricInterpretation).startswith("MONOCHROME"):
         icc = "unusable"

@@ -88,6 +88,8 @@ def _of_dicom(path: Path, read: Photographs, row: LabelRow, key: Key) -> tuple[P
         "fitzpatrick": said.fitzpatrick or row.facts.get("fitzpatrick", ""),
         "modality": said.modality,
         "device": said.device,
+        "recognizable": said.recognizable,
+        "burned_in": said.burned_in,
         "transfer_syntax": read.transfer_syntax,
         "icc": read.icc,
         "corrected": "; ".join(read.warnings),

@@ -1,6 +1,7 @@
 import io
 import logging
 import shutil
+import subprocess
 import sys
 import zlib
 from datetime import datetime
@@ -365,3 +366,30 @@ def test_dcmtk_and_gdcm_see_the_same_colours_in_every_form_that_dcmtk_writes(col
     assert refused == [] and core <= {cell.name for cell in cells}
     assert [cell for cell in cells if not cell.holds] == []
     assert len({(c.photometric, c.syntax, c.bits, c.frames > 1) for c in cells}) >= 30
+
+
+def test_lossless_jpeg_with_components_named_r_g_b_is_rgb_whatever_its_header_says(tmp_path: Path) -> None:
+    if shutil.which("dcmcjpeg") is None:
+        pytest.skip("dcmcjpeg (dcmtk) is not installed")
+    pytest.importorskip("gdcm")
+    picture = drawn()
+    save(secondary_capture(picture, ABOUT), tmp_path / "raw.dcm")
+    subprocess.run(["dcmcjpeg", "+e1", tmp_path / "raw.dcm", tmp_path / "a.dcm"], check=True)
+    dataset = pydicom.dcmread(tmp_path / "a.dcm")
+    frame = bytearray(next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)))
+    start, scan = frame.index(b"\xff\xc3"), frame.index(b"\xff\xda")
+    for place, letter in enumerate(b"RGB"):
+        frame[start + 10 + 3 * place] = frame[scan + 5 + 2 * place] = letter
+    dataset.PixelData, dataset.PhotometricInterpretation = encapsulated(bytes(frame)), "YBR_FULL"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(tmp_path / "b.dcm")
+    found = read(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(found.frames[0], picture)
+    assert found.warnings == ("claims YBR_FULL, its coded frames say RGB; they are believed",)
+
+
+def test_pixels_that_are_not_square_are_told(tmp_path: Path) -> None:
+    dataset = secondary_capture(drawn(), ABOUT)
+    dataset.PixelAspectRatio = [1, 2]
+    save(dataset, tmp_path / "a.dcm")
+    assert "not square" in read(tmp_path / "a.dcm").warnings[0]
