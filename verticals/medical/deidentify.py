@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import DataError, require
+from shared.errors import DataError, MissingDependency, require
 from verticals.medical import pseudonyms, segments
 from verticals.medical.confidentiality import EDITION, Row, table
 from verticals.medical.pseudonyms import Key
@@ -32,13 +32,11 @@ _DUMMIES: dict[str, Any] = {
     "OB": b"\0\0",
 } | dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), "REMOVED")
 """What a D of the table becomes, by VR; another VR gets nothing and the attribute goes."""
-_LONG_TEXTS = frozenset({"PN", "LT", "ST", "UT", "UC", "UR"})
-_HARMLESS = frozenset(
-    ("LongCodeValue", "URNCodeValue", "CodingSchemeName", "CodingSchemeURL", "CodingSchemeExternalID", "EXIFVersion")
-)
+_OPAQUE = frozenset({"PN", "LT", "ST", "UT", "UC", "UR", "OB", "UN"})
+"""Of attributes that the table does not list: names, long texts and bytes that can hold anything."""
+_CODING_SCHEMES = ("CodingSchemeName", "CodingSchemeURL", "CodingSchemeExternalID")
+_HARMLESS = frozenset({"LongCodeValue", "URNCodeValue", "EXIFVersion", "PixelData", "ICCProfile", *_CODING_SCHEMES})
 _NOT_INSTANCES = ("SOPClassUID", "TransferSyntaxUID", "CodingSchemeUID", "ContextUID", "MappingResourceUID")
-_JPEG, _JPEG2000 = "1.2.840.10008.1.2.4.", ("90", "91", "92", "93", "201", "202", "203")
-_VIDEO = ("100", "101", "102", "103", "104", "105", "106", "107", "108")
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,10 @@ def deidentify(dataset: "Dataset", key: Key, options: Options | None = None) -> 
         pseudonym = pseudonyms.patient(key, known, issuer)
         work = _Work(key, options or Options(), pseudonyms.days(key, known, issuer), pseudonym)
         _clean(made, work, "")
-        _clean_pixels(made, work)
+        made.PixelData = segments.cleaned_pixels(made)
+        made.pop("ExtendedOffsetTable", None)
+        made.pop("ExtendedOffsetTableLengths", None)
+        work.acts.append(Act("PixelData", "(7FE0,0010)", "cleaned"))
         made.PatientID = pseudonym
         _attest(made, work.options)
         _renew_meta(made)
@@ -134,7 +135,7 @@ def silence(what: str) -> Iterator[None]:
         with warnings.catch_warnings(), config.disable_value_validation():
             warnings.simplefilter("ignore")
             yield
-    except DataError:
+    except (DataError, MissingDependency):
         raise
     except Exception as error:
         raise DataError(
@@ -151,9 +152,6 @@ def _check(dataset: "Dataset") -> None:
             "the object has no Pixel Data or no SOP Instance UID; only images are de-identified, because reports and "
             "documents hold persons in their content"
         )
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
-    if syntax.startswith(_JPEG) and syntax.removeprefix(_JPEG) in _VIDEO:
-        raise DataError("the object is a video stream, which is not looked into; extract its frames as images first")
 
 
 def _remaining(dataset: "Dataset", patient_id: str) -> tuple[str, ...]:
@@ -232,7 +230,7 @@ def _unlisted(dataset: "Dataset", element: "DataElement", work: _Work, name: str
             return _remove(dataset, element.tag)
         element.value = later
         return "shifted"
-    if (element.VR in _LONG_TEXTS and element.keyword not in _HARMLESS) or element.VR == "UN":
+    if element.VR in _OPAQUE and element.keyword not in _HARMLESS:
         return _remove(dataset, element.tag)
     return ""
 
@@ -253,32 +251,6 @@ def _renew(element: "DataElement", key: Key) -> str:
 
     element.value = [new(str(v)) for v in element.value] if element.VM > 1 else new(str(element.value))
     return "new UID"
-
-
-def _clean_pixels(dataset: "Dataset", work: _Work) -> None:
-    """Take out what travels inside the pixel data beside the picture."""
-    from pydicom import encaps
-    from pydicom.pixels.utils import get_expected_length
-
-    syntax = dataset.file_meta.TransferSyntaxUID
-    dataset.pop("ExtendedOffsetTable", None)
-    dataset.pop("ExtendedOffsetTableLengths", None)
-    if not syntax.is_encapsulated:
-        expected = get_expected_length(dataset)
-        if len(dataset.PixelData) < expected:
-            raise DataError(
-                f"the object holds fewer bytes of pixels ({len(dataset.PixelData)}) than its header says ({expected}); "
-                "get it again from its source"
-            )
-        dataset.PixelData = dataset.PixelData[: expected + expected % 2]
-        return
-    if not syntax.startswith(_JPEG):
-        return
-    strip = segments.stripped_jpeg2000 if syntax.removeprefix(_JPEG) in _JPEG2000 else segments.stripped_jpeg
-    count = int(dataset.get("NumberOfFrames") or 1)
-    frames = [strip(frame) for frame in encaps.generate_frames(dataset.PixelData, number_of_frames=count)]
-    dataset.PixelData = encaps.encapsulate(frames)
-    work.acts.append(Act("PixelData", "(7FE0,0010)", "cleaned"))
 
 
 def _attest(dataset: "Dataset", options: Options) -> None:

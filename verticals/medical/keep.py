@@ -125,9 +125,12 @@ def _place(folder: Path, data: bytes, final: Path) -> bool:
         try:
             os.link(temporary, final)
         except FileExistsError:
-            return False
+            placed = False
+        else:
+            placed = True
+        # Also where the name was taken: whoever took it may not have come to this line yet.
         _flush_folder(final.parent)
-        return True
+        return placed
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,15 +1,71 @@
-"""A compressed frame in, the same picture without what travels beside it out: Exif, GPS, thumbnails, comments.
+"""Pixel data in, the same picture without what travels beside it out: Exif, GPS, thumbnails, comments, hidden frames.
 
 Photographs that were wrapped into DICOM keep the camera's segments inside the pixel data, where no table of attributes
 reaches. JPEG and JPEG-LS: ITU-T T.81 B.1.1, T.87 C.2; JPEG 2000 and HTJ2K: ITU-T T.800 A.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from shared.errors import DataError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 _KEPT = {0xE0: (b"JFIF\0",), 0xE2: (b"ICC_PROFILE\0",), 0xE8: (b"mrfx",), 0xEE: (b"Adobe",)}
 """Application segments that say how to decode: units, ICC profile, colour transforms of JPEG-LS and of Adobe."""
+_RLE = "1.2.840.10008.1.2.5"
+_JPEG, _JPEG2000 = "1.2.840.10008.1.2.4.", ("90", "91", "92", "93", "201", "202", "203")
+_VIDEO = ("100", "101", "102", "103", "104", "105", "106", "107", "108")
 _JFIF_WITHOUT_THUMBNAIL = 14
 _BROKEN = "a compressed frame is damaged; get the file again from its source"
+
+
+def cleaned_pixels(dataset: "Dataset") -> bytes:
+    """The value of Pixel Data without segments, hidden frames, and bytes behind the end.
+
+    Raises:
+        DataError: A video or another coding that is not looked into, or not as many frames or bytes as the header says.
+    """
+    from pydicom import encaps
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        return _without_padding(dataset)
+    strip = _stripper(syntax)
+    count = int(dataset.get("NumberOfFrames") or 1)
+    frames = [strip(frame) for frame in encaps.generate_frames(dataset.PixelData, number_of_frames=count)]
+    if len(frames) != count:
+        raise DataError(f"the object holds {len(frames)} frames and says {count}; get it again from its source")
+    return encaps.encapsulate(frames)
+
+
+def _stripper(syntax: str) -> Callable[[bytes], bytes]:
+    if syntax == _RLE:
+        return lambda frame: frame
+    number = syntax.removeprefix(_JPEG).split(".")[0]
+    if number in _VIDEO:
+        raise DataError("the object is a video stream, which is not looked into; extract its frames as images first")
+    if not syntax.startswith(_JPEG):
+        raise DataError(f"the object is coded as {syntax}, which is not looked into; export it uncompressed")
+    return stripped_jpeg2000 if number in _JPEG2000 else stripped_jpeg
+
+
+def _without_padding(dataset: "Dataset") -> bytes:
+    """Uncompressed pixels, as many bytes as the header says."""
+    from pydicom.pixels.utils import get_expected_length
+
+    expected = get_expected_length(dataset)
+    if dataset.PhotometricInterpretation == "YBR_FULL_422":
+        # Some cameras claim chroma of half the width and store all of it; both lengths are right then.
+        whole = expected * 3 // 2
+        expected = whole if len(dataset.PixelData) >= whole else expected
+    if len(dataset.PixelData) < expected:
+        raise DataError(
+            f"the object holds fewer bytes of pixels ({len(dataset.PixelData)}) than its header says ({expected}); "
+            "get it again from its source"
+        )
+    return bytes(dataset.PixelData[:expected]) + b"\0" * (expected % 2)
 
 
 def stripped_jpeg(frame: bytes) -> bytes:

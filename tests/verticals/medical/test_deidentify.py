@@ -12,7 +12,8 @@ import pytest
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from shared.errors import DataError
 from verticals.medical import dates, descriptors, pseudonyms
@@ -127,6 +128,7 @@ def test_private_graphics_unknown_and_padding_attributes_go_at_every_depth(tmp_p
         where.add_new(0x50003000, "OB", b"Jane")
         where.add_new(0x00081FFE, "LO", "Jane")
         where.add_new(0x0040A160, "UT", "Jane")
+        where.add_new(tag_for_keyword("EncryptedContent"), "OB", b"Jane")
         where.add_new(tag_for_keyword("SecondaryReviewerName"), "PN", "Jane")
     image.ReferencedInstanceSequence = [inner]
     image.add_new(0xFFFCFFFC, "OB", b"Jane")
@@ -284,6 +286,27 @@ def test_errors_and_logs_hold_nothing_of_the_patient(caplog: pytest.LogCaptureFi
         deidentify(broken, KEY)
     assert "Secret" not in str(told.value) and told.value.__cause__ is None
     assert "Secret" not in caplog.text and "Secret" not in repr(KEY) and KEY.secret.hex() not in repr(KEY)
+
+
+def test_chroma_that_is_stored_whole_stays_whole() -> None:
+    image = photograph(PhotometricInterpretation="YBR_FULL_422")
+    assert deidentify(image, KEY)[0].PixelData == image.PixelData
+    image.PixelData = image.PixelData[: 16 * 16 * 2] + b"Jane"
+    assert deidentify(image, KEY)[0].PixelData == image.PixelData[: 16 * 16 * 2]
+
+
+def test_hidden_frames_and_lost_frames_do_not_pass() -> None:
+    frame = b"\xff\xd8" + b"\xff\xda\0\x08\x01\x01\0\0\x3f\0" + b"scan" + b"\xff\xd9"
+    image = photograph(PixelData=encapsulate([frame, frame.replace(b"scan", b"Jane")], has_bot=False))
+    image["PixelData"].is_undefined_length = True
+    image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    assert b"Jane" not in deidentify(image, KEY)[0].PixelData
+    image.NumberOfFrames = 3
+    with pytest.raises(DataError, match=r"frames|cannot be understood"):
+        deidentify(image, KEY)
+    image.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100.1")
+    with pytest.raises(DataError, match="video stream"):
+        deidentify(image, KEY)
 
 
 def test_pixels_that_are_cut_off_are_refused() -> None:
