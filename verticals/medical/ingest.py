@@ -15,7 +15,8 @@ from shared.data import images
 from shared.errors import DataError, LoupeError, Problem
 from shared.records import Box, Finding, Sample
 from shared.vertical import Ingested
-from verticals.medical import dicom_read, pseudonyms, taxonomy
+from verticals.medical import dicom_read, gate, pseudonyms, taxonomy
+from verticals.medical.decide import NOT_SCORED
 from verticals.medical.labels_table import NOTHING, TABLE, LabelRow, read_labels, unused
 from verticals.medical.provenance import Photograph, photographs
 from verticals.medical.pseudonyms import Key
@@ -51,6 +52,9 @@ def ingest(source: Path, out: Path) -> Ingested:
     move by a constant of each patient, so that intervals survive. ``out/private`` holds the salt and the table from
     file names to pseudonyms, readable by the owner alone: keep it at the site, and keep it, since the same salt gives
     the same patients the same pseudonyms next time. What is burned into the pixels stays in them.
+
+    The quality gate (:func:`verticals.medical.gate.examined`) looks at each frame; what it says stands in the Sample's
+    provenance, and below the gate the decision is NOT EXAMINED.
 
     Beside the files may lie ``labels.csv`` (:func:`verticals.medical.labels_table.read_labels`) and, for each file,
     ``<stem>.mask.png``.
@@ -146,7 +150,7 @@ def _write(each: Photograph, frame: str, name: str, frames: Path, harvest: _Harv
         frame=frame,
         group=group,
         mm_per_px=each.mm_per_px,
-        provenance=each.provenance,
+        provenance={**each.provenance, **gate.examined(each.picture)},
     )
     harvest.written[content] = sample
     harvest.samples.append(sample)
@@ -203,6 +207,7 @@ def _result(harvest: _Harvest, found: int) -> Ingested:
         "labels": dict(sorted(Counter(harvest.labels.values()).items())),
         "kinds": dict(sorted(Counter(str(p.get("kind")) for p in known).items())),
         "corrected": sum("corrected" in p for p in known),
+        "below_the_quality_gate": sum(NOT_SCORED in p for p in known),
         "synthetic": any(p.get("synthetic") for p in known),
         "file_names": f"{PRIVATE}/{SOURCES}",
     }

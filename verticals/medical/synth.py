@@ -94,13 +94,13 @@ def synth(out: Path, *, seed: int = 0, small: bool = False, lesions: int | None 
     Args:
         out: Folder; made where it does not exist, files of the same names are replaced.
         seed: Seed of everything random.
-        small: 42 lesions of 160 x 160 pixels instead of 210 of 320 x 320.
+        small: 42 lesions of 224 x 224 pixels instead of 210 of 320 x 320.
         lesions: Number of lesions, instead of 42 or 210.
 
     Returns:
         ``out``.
     """
-    side, count = (160, 42) if small else (320, 210)
+    side, count = (224, 42) if small else (320, 210)
     plan = _plan(np.random.default_rng([seed, 0]), count if lesions is None else lesions)
     forms = _deck(np.random.default_rng([seed, 1]), sum(lesion.visits for lesion in plan))
     rows = []
