@@ -105,7 +105,8 @@ def build(
         "left_out": [str(p) for p in problems],
     }
     labels, ok_label = tuple(sorted(manifest.counts)), _ok_label(manifest, taxonomy)
-    work = Work(manifest, components, recipe, labels, ok_label, deadline, cache, clock, say, facts)
+    unsought = taxonomy.unsought(labels) if taxonomy else tuple(filter(None, [ok_label]))
+    work = Work(manifest, components, recipe, labels, ok_label, deadline, cache, clock, say, facts, unsought)
     with clock.on("backbone"):
         extractor = _extractor(work)
     return _Builder(work, out, extractor).run()

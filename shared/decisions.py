@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import DataError
-from shared.records import Box, Decision, Finding, Sample, as_json, decision_from_json
+from shared.records import Box, Decision, Finding, Sample, Verdict, as_json, decision_from_json
 from shared.vertical import Case
 
 
@@ -42,7 +42,10 @@ class Line:
 
 
 def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str, Any]:
-    """A decision with its pictures, and for whole images with all that was seen, ready for ``json.dumps``."""
+    """A decision with its pictures, ready for ``json.dumps``; for examined whole images with all that was seen.
+
+    What was not examined has no score: a number would be read as an answer.
+    """
     by_id = {seen.sample.id: seen.sample for seen in case.seen}
     pictures = {f.id: _shown(f, by_id, folder) for f in decision.findings}
     if case.seen:
@@ -51,7 +54,8 @@ def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str
     seen = [seen.sample.id for seen in case.seen] or [str(problem) for problem in case.problems]
     content = hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
     record = {**extra, **as_json(decision), "shown": pictures, "content": content}
-    if len(case.seen) == 1 and case.seen[0].sample.window is None:
+    examined = decision.verdict is not Verdict.NOT_EXAMINED
+    if examined and len(case.seen) == 1 and case.seen[0].sample.window is None:
         only = case.seen[0]
         record |= {"probabilities": dict(only.probabilities), "novelty": only.novelty}
         record |= {"possible": only.possible, "nearest": list(only.nearest)}

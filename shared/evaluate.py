@@ -151,11 +151,11 @@ def _at_threshold(
     bundle: Bundle, labels: NDArray[np.int64], probabilities: NDArray[np.float64], groups: Sequence[str]
 ) -> dict[str, Any] | None:
     """Recall of what should be flagged and overkill, at the bundle's threshold."""
-    if bundle.ok_label is None or bundle.threshold is None:
+    if bundle.threshold is None:
         return None
-    ok = bundle.labels.index(bundle.ok_label)
-    flagged = 1.0 - probabilities[:, ok] >= bundle.threshold
-    bad = labels != ok
+    unsought = np.isin(bundle.labels, bundle.unsought)
+    flagged = 1.0 - probabilities[:, unsought].sum(1) >= bundle.threshold
+    bad = ~unsought[labels]
     return {
         "threshold": bundle.threshold,
         "recall": asdict(_grouped(flagged, bad, groups)),

@@ -113,6 +113,7 @@ def cases(
         frames[sample.frame].append(sample)
     ordered = [sample for members in frames.values() for sample in members]
     answers = predict(runtime, ordered, folder)
+    stated = (runtime.bundle.ok_label, runtime.bundle.threshold, runtime.bundle.unsought)
     for frame, members in frames.items():
         pairs = list(zip(members, islice(answers, len(members)), strict=True))
         seen = tuple(a for _, a in pairs if isinstance(a, Seen))
@@ -120,9 +121,9 @@ def cases(
         area = sum(_area(s) for s, _ in pairs)
         looked = sum(_area(s) for s, a in pairs if isinstance(a, Seen)) / area * (1 - skipped.get(frame, 0.0))
         why = (*reasons.pop(frame, ()), *failed)
-        yield Case(frame, seen, looked, why, runtime.bundle.ok_label, runtime.bundle.threshold)
+        yield Case(frame, seen, looked, why, *stated)
     for frame, why_not in reasons.items():
-        yield Case(frame, (), 0.0, tuple(why_not), runtime.bundle.ok_label, runtime.bundle.threshold)
+        yield Case(frame, (), 0.0, tuple(why_not), *stated)
 
 
 def _area(sample: Sample) -> int:

@@ -23,6 +23,8 @@ class Label:
         codes: Codes in outside systems, e.g. ``{"ISO 8785" = "4.1.2"}``.
         source: Where the outside codes were read.
         description: One sentence on how to recognise it.
+        sought: Whether a build must find it and certify its recall; the OK label never is.
+        facts: What else the vertical says about it; the core only carries it.
     """
 
     code: str
@@ -34,6 +36,8 @@ class Label:
     codes: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     description: str = ""
+    sought: bool = True
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def _normal(text: str) -> str:
@@ -84,6 +88,15 @@ class Taxonomy:
     def ok(self) -> Label | None:
         """The label that means "nothing wrong", where there is one."""
         return next((label for label in self.labels if label.ok), None)
+
+    def unsought(self, words: Iterable[str]) -> tuple[str, ...]:
+        """Those of the words whose label need not be found: OK, and what the vertical marks ``sought = false``.
+
+        Raises:
+            DataError: A word names no label.
+        """
+        found = [(word, self.resolve(word)) for word in words]
+        return tuple(word for word, label in found if label.ok or not label.sought)
 
 
 OK_WORDS = ("ok", "good", "free", "healthy", "normal", "negative", "no defect", "defect free", "background")

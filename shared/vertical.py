@@ -64,6 +64,7 @@ class Case:
         problems: Why the rest was not.
         ok_label: Label of the bundle that means "nothing wrong", None where it has none.
         threshold: The bundle's risk threshold for a flag, None where none could be certified.
+        unsought: Labels of the bundle that its certificate does not cover; risk is the probability of all others.
     """
 
     frame: str
@@ -72,6 +73,7 @@ class Case:
     problems: tuple[Problem, ...]
     ok_label: str | None
     threshold: float | None
+    unsought: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,10 @@ class Vertical:
         decide: ``(case, policy_file) -> Decision``.
         report: ``(decisions, truth, reviews) -> dict``: the domain's numbers, each with count and interval.
         synth: ``(out, seed=, small=) -> Path``: raw input of its own kind, with truth, for the demo and the tests.
+        finds: What it finds, in the plural, for the person at the terminal.
+        samples: What its Samples are, for the person at the terminal.
+        always_ingest: Whether ordinary images go through ``ingest`` before a prediction too, because a gate stands
+            there; otherwise only raw files of a bundle that looks at tiles.
     """
 
     name: str
@@ -93,3 +99,6 @@ class Vertical:
     decide: Callable[[Case, Path | None], Decision]
     report: Callable[[Sequence[Decision], Sequence[Finding], Sequence[Review]], dict[str, Any]]
     synth: Callable[..., Path]
+    finds: str = "findings"
+    samples: str = "images"
+    always_ingest: bool = False

@@ -32,7 +32,7 @@ FLOORS: list[set[str]] = [
     {"shared.packing"},
     {"shared.building"},
     {"shared.build"},
-    {"verticals.industrial"},
+    {"verticals.industrial", "verticals.medical"},
     {"verticals", "verticals.tell"},
     {"verticals.steps", "verticals.reviewing"},
     {"verticals.demo"},
@@ -127,6 +127,7 @@ FRESH = [
     "shared.reporting.rates",
     "shared.predict",
     "verticals.industrial",
+    "verticals.medical",
     "verticals.cli",
     "verticals.steps",
 ]

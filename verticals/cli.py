@@ -68,7 +68,7 @@ def cli() -> None:
 def demo(vertical: str, no_open: bool, folder: Path, small: bool, cache: Path | None, as_json: bool) -> None:
     """Make raw input, then go the whole way with it, then open the review page.
 
-    All images are synthetic: the numbers show how the parts work together, not how well your defects will be found.
+    All images are synthetic: the numbers show how the parts work together, not how well it will do on yours.
     """
     from verticals.demo import run
 
@@ -99,7 +99,8 @@ def ingest(vertical: str, source: Path, out: Path, as_json: bool) -> None:
         "manifest": str(out / ingested.MANIFEST),
         "samples": len(result.samples),
         "labelled": len(result.labels),
-        "known_defects": len(result.truth),
+        "finds": found.finds,
+        f"known_{found.finds}": len(result.truth),
         "problems": [str(p) for p in result.problems],
         "skipped": dict(result.skipped),
         **result.summary,

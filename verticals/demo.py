@@ -38,7 +38,7 @@ def run(
     print("2. Ingest: raw files to samples", file=sys.stderr)
     result = vertical.ingest(raw, folder / "samples")
     ingested.save(result, folder / "samples", vertical.name)
-    print(f"   {len(result.samples)} samples, {len(result.truth)} known defects", file=sys.stderr)
+    print(f"   {len(result.samples)} samples, {len(result.truth)} known {vertical.finds}", file=sys.stderr)
 
     print("3. Build", file=sys.stderr)
     bundle = folder / f"{vertical.name}.bundle"
@@ -57,7 +57,7 @@ def run(
         say=lambda text: to_stderr(f"   {text}"),
     )
 
-    print("4. Evaluate on tiles of parts that the model has not seen", file=sys.stderr)
+    print(f"4. Evaluate on {vertical.samples} that the model has not seen", file=sys.stderr)
     evaluated = evaluate_bundle(bundle, folder / "samples", None)
     print(tell.evaluated(evaluated), file=out)
 

@@ -42,7 +42,7 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
 
 
 def _whole_case(seen: Seen, bundle: Bundle) -> Case:
-    return Case(seen.sample.frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold)
+    return Case(seen.sample.frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought)
 
 
 def predict_source(
@@ -105,7 +105,12 @@ def _samples(
     home = source.parent if source.name == ingested.MANIFEST else source
     if ingested.is_ingested(home):
         return ingested.load(home), home
-    if vertical is not None and bundle.card["tile"]:
+    if vertical is not None and (bundle.card["tile"] or vertical.always_ingest):
+        if out is None and vertical.always_ingest:
+            raise ConfigError(
+                f"predict {source}: its files get pseudonyms, and the table of them would be lost with the output; "
+                "give -o FILE, beside which it is kept"
+            )
         if out is not None:
             folder = out.with_name(out.name + ".frames")
         else:

@@ -1,10 +1,11 @@
 """The facts of each verb as text for the person at the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Facts = Mapping[str, Any]
 _SHOWN = 10
+_NOT_TOLD = frozenset({"disclaimer", "notes", "findings", "truth", "vertical", "bundle_hash"})
 
 
 def rate(row: Facts, n: bool = True) -> str:
@@ -24,8 +25,9 @@ def note(facts: Facts) -> list[str]:
 
 def ingested(facts: Facts) -> str:
     """For ``loupe ingest``."""
+    known = f"{facts['known_' + facts['finds']]} known {facts['finds']}"
     lines = [
-        f"{facts['samples']} samples ({facts['labelled']} labelled), {facts['known_defects']} known defects",
+        f"{facts['samples']} samples ({facts['labelled']} labelled), {known}",
         f"manifest: {facts['manifest']}",
     ]
     lines += [f"not covered: {share:.2%} of {frame}" for frame, share in facts["skipped"].items()]
@@ -125,7 +127,40 @@ def predicted(facts: Facts) -> str:
 
 
 def reported(facts: Facts) -> str:
-    """For ``loupe report``: the industrial report."""
+    """For ``loupe report``."""
+    return _of_parts(facts) if "parts" in facts else "\n".join(_of_any(facts))
+
+
+def _of_any(facts: Facts) -> Iterator[str]:
+    """A report by general rules: what must be known first, then each number under its own name; empty ones are left."""
+    yield from (f"!! {text}" for text in (facts.get("disclaimer"), *facts.get("notes", ())) if text)
+    for name, value in facts.items():
+        if name in _NOT_TOLD or value is None or value in ("", [], {}):
+            continue
+        spoken = name.replace("_", " ")
+        if not isinstance(value, Mapping):
+            yield f"{spoken:32} {_plain(value)}"
+        elif "value" in value and "low" in value:
+            yield f"{spoken:32} {_share(value)}"
+        elif all(not isinstance(row, Mapping) for row in value.values()):
+            yield f"{spoken}: " + ", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items() if v)
+        else:
+            yield spoken
+            rows = {k: row for k, row in value.items() if isinstance(row, Mapping) and "value" in row}
+            yield from (f"  {k.replace('_', ' '):30} {_share(row)}" for k, row in rows.items())
+
+
+def _share(row: Facts) -> str:
+    return rate(row) if row.get("low") is not None else f"{_plain(row['value'])}  n={row.get('n')}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(v) for v in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _of_parts(facts: Facts) -> str:
     parts = facts["parts"]
     lines = [f"!! {text}" for text in facts.get("notes", [])]
     lines.append(f"parts: {parts['pass']} pass, {parts['flag']} flagged, {parts['not_examined']} NOT EXAMINED")

@@ -35,6 +35,7 @@ def facts(
         **work.facts,
         "labels": list(work.labels),
         "ok_label": work.ok_label or "",
+        "unsought": list(work.unsought),
         "backbone": {**best.extractor.origin, "image_size": best.image_size, "features": len(best.head.mean)},
         "chosen": {
             "name": best.name,

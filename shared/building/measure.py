@@ -56,7 +56,7 @@ def unseen_validation(work: Work, parts: Parts) -> tuple[Part, NDArray[np.bool_]
 
 
 def certificate(work: Work, candidate: Candidate, parts: Parts, candidates: int) -> risk.Certificate | None:
-    """The certified threshold; None without a label for OK.
+    """The certified threshold; None where every label or no label is to be found.
 
     Args:
         work: The build.
@@ -64,12 +64,12 @@ def certificate(work: Work, candidate: Candidate, parts: Parts, candidates: int)
         parts: Its parts.
         candidates: How many the validation images were used to choose between.
     """
-    if work.ok_label is None:
+    unsought = np.isin(work.labels, work.unsought or [work.ok_label or ""])
+    if unsought.all() or not unsought.any():
         return None
-    ok = work.labels.index(work.ok_label)
     part, clean = unseen_validation(work, parts)
-    risks = 1.0 - candidate.probabilities(part)[:, ok]
-    positive, good = (part.y != ok) & clean, (part.y == ok) & clean
+    risks = 1.0 - candidate.probabilities(part)[:, unsought].sum(1)
+    positive, good = ~unsought[part.y] & clean, unsought[part.y] & clean
     found = risk.certify(
         risks[positive],
         risks[good],

@@ -60,6 +60,7 @@ class Work:
         clock: Where the time went.
         say: Told what was decided and why.
         facts: What is known about the data before anything is trained.
+        unsought: Labels whose recall is not certified: OK, and what the taxonomy marks so; empty means OK alone.
     """
 
     manifest: Manifest
@@ -72,6 +73,7 @@ class Work:
     clock: Clock
     say: Say
     facts: Mapping[str, Any]
+    unsought: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

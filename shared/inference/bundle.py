@@ -42,13 +42,18 @@ class Bundle:
         return self.card["ok_label"] or None
 
     @property
+    def unsought(self) -> tuple[str, ...]:
+        """Labels that the certificate does not cover: "nothing wrong", and what the vertical need not find."""
+        return tuple(self.card.get("unsought", filter(None, [self.ok_label])))
+
+    @property
     def vertical(self) -> str:
         """Name of the vertical it was built for, empty for none."""
         return str(self.card["vertical"])
 
     @property
     def threshold(self) -> float | None:
-        """Risk from which images are flagged, None where the bundle has no OK label."""
+        """Risk from which images are flagged, None where nothing was certified."""
         certificate = self.card["certificate"]
         return None if certificate is None else float(certificate["threshold"])
 

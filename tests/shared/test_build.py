@@ -16,6 +16,7 @@ from shared.evaluate import evaluate, unseen
 from shared.inference import Runtime
 from shared.inference import bundle as bundles
 from shared.recipe import Recipe
+from shared.taxonomy import Label, Taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = Recipe(image_size=64, threads=1, search=False, finetune=False)
@@ -154,6 +155,7 @@ def test_killed_at_any_moment_a_build_leaves_a_whole_bundle_or_none_and_a_rerun_
 from pathlib import Path
 import shared.build
 from shared.recipe import Recipe
+from shared.taxonomy import Label, Taxonomy
 from shared.tuning import Tuning
 shared.build.ENOUGH = 2.0  # these pictures are so easy that fine-tuning would be left out
 recipe = Recipe(image_size=64, threads=1, seed=0, search=False, tuning=Tuning(epochs=2, image_size=64, batch=16))
@@ -244,3 +246,25 @@ def test_drawn_images_are_said_to_be_drawn_on_the_card_and_the_page(
     facts = build(tmp_path / "drawn.csv", out, recipe=SMALL, budget_seconds=60, cache=cache, say=quiet)
     assert "SYNTHETIC images: 140 of 140" in (out / "MODEL_CARD.md").read_text()
     assert "SYNTHETIC images: 140 of 140" in Path(facts["report"]).read_text()
+
+
+def test_a_taxonomy_says_which_labels_the_certificate_is_about(pictures: Path, cache: Path, tmp_path: Path) -> None:
+    """Where no label means OK: scratch must be found, the two others need not be."""
+    entries = tuple(Label(word, word, sought=word == "scratch") for word in ("ok", "scratch", "spot"))
+    facts = build(
+        pictures,
+        tmp_path / "b",
+        recipe=SMALL,
+        budget_seconds=120,
+        cache=cache,
+        taxonomy=Taxonomy("1", entries),
+        say=quiet,
+    )
+    assert facts["ok_label"] == "" and facts["unsought"] == ["ok", "spot"]
+    assert facts["certificate"]["positives"] == 8 and facts["certificate"]["flagged_ok"] is not None
+    runtime = Runtime.open(tmp_path / "b")
+    assert runtime.bundle.unsought == ("ok", "spot") and runtime.bundle.threshold is not None
+    measured, seen, _ = evaluate(runtime, pictures)
+    flagged = [s.probabilities["scratch"] >= runtime.bundle.threshold for row, s in seen if row.label == "scratch"]
+    assert measured["at_threshold"]["recall"]["value"] == pytest.approx(np.mean(flagged))
+    assert measured["at_threshold"]["flagged_ok"]["n"] == sum(row.label != "scratch" for row, _ in seen)

@@ -33,3 +33,11 @@ def test_the_word_for_nothing_wrong_is_guessed_only_from_known_words() -> None:
     assert guess_ok(["crack", "Free"]) == "Free"
     assert guess_ok(["bean_rust", "healthy"]) == "healthy"
     assert guess_ok(["crack", "scratch"]) is None
+
+
+def test_ok_and_what_the_vertical_marks_so_need_not_be_found() -> None:
+    nevus = Label("NV", "nevus", sought=False, facts={"malignancy": "B"})
+    taxonomy = Taxonomy("1", (SCRATCH, GOOD, nevus))
+    assert taxonomy.unsought(["scratches", "no defect", "Nevus"]) == ("no defect", "Nevus")
+    with pytest.raises(DataError, match="'mole' is unknown"):
+        taxonomy.unsought(["mole"])

@@ -8,4 +8,13 @@ from verticals.industrial.ingest import ingest
 from verticals.industrial.report import report
 from verticals.industrial.synth import synth
 
-VERTICAL = Vertical("industrial", Path(__file__).parent, ingest, decide, report, synth)
+VERTICAL = Vertical(
+    "industrial",
+    Path(__file__).parent,
+    ingest,
+    decide,
+    report,
+    synth,
+    finds="defects",
+    samples="tiles of parts",
+)

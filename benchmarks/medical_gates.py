@@ -1,0 +1,148 @@
+"""The gates in front of the classifier, on real photographs: picture quality, not skin, burned-in text.
+
+    python benchmarks/medical_gates.py [DATA] [--images N] [--seed S]
+
+DATA holds ``medical/ham10000``, ``medical/isic_7class`` and the sets of the other fields, each with its pictures below
+``images``; without it, drawn skin of all tones takes their place, on which the limits were set. Every degradation and
+every line of text is drawn over a picture by a fixed generator: the numbers say how the gates answer to those, and
+nothing about the rate of bad photographs in a clinic. Photographs that are taken as clean are not all clean (hairs,
+rulers, lesions at the border), which lowers the figures. Prints Markdown.
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from medical_degradations import DEGRADATIONS, FONTS, Picture, Rng, font_file, page, with_text
+from sklearn.metrics import roc_auc_score
+
+from shared.data import images
+from shared.reporting.rates import proportion
+from verticals.medical import burned_in, measures, quality, skin
+from verticals.medical.synth import DRAW, FIELD_MM, photograph
+
+SKIN = ("medical/ham10000", "medical/isic_7class")
+FOREIGN = (
+    "industrial/neu_surface",
+    "industrial/magnetic_tile",
+    "industrial/deeppcb",
+    "agriculture/plantvillage_apple",
+    "agriculture/bean_leaf",
+    "agriculture/rice_leaf",
+    "agriculture/deepweeds",
+)
+GRADES = (0.5, 0.75, 1.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--images", type=int, default=200, help="of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--least-contrast", type=int, default=40, help="of text, in grey levels")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(options.seed)
+    if options.data:
+        clean = [images.read(p) for p in drawn_from(options.data, SKIN, options.images, rng)]
+    else:
+        clean = [drawn(i, rng) for i in range(options.images)]
+    print(f"{len(clean)} {'photographs of' if options.data else 'pictures of drawn'} skin, seed {options.seed}\n")
+    tell_quality(clean, rng)
+    if options.data:
+        tell_skin(clean, options.data, options.images, rng)
+    tell_text(clean, options.least_contrast, rng)
+
+
+def drawn_from(data: Path, sets: tuple[str, ...], count: int, rng: Rng) -> list[Path]:
+    """Up to ``count`` pictures of the sets together, by chance."""
+    found = sorted(p for name in sets for p in (data / name / "images").rglob("*.jpg"))
+    return [found[i] for i in rng.permutation(len(found))[:count]]
+
+
+def drawn(number: int, rng: Rng) -> Picture:
+    """A drawn lesion on skin of the next tone, with or without hair, ruler and bubbles."""
+    side = 224
+    layers = list(DRAW.values())[number % len(DRAW)](rng, side, side / FIELD_MM)
+    return photograph(rng, layers, ("I", "II", "III", "IV", "V", "VI")[number % 6], growth=1.0)[0]
+
+
+def tell_quality(clean: list[Picture], rng: Rng) -> None:
+    before = [quality.scores(p) for p in clean]
+    print(
+        "| fault | AUROC by grade 0.5, 0.75, 1 | rises on the same photograph | found, grade 1 | said of clean ones |"
+    )
+    print("| --- | --- | --- | --- | --- |")
+    for name, degrade in DEGRADATIONS.items():
+        ground = [one[name] for one in before]
+        areas, rises, found = [], [], proportion(0, 0)
+        for grade in GRADES:
+            worse = [measures.MEASURES[name](measures.shrunk(degrade(p, grade, rng))) for p in clean]
+            truth = [0] * len(ground) + [1] * len(worse)
+            areas.append(f"{roc_auc_score(truth, ground + worse):.3f}")
+            rises.append(f"{np.mean([b > a for a, b in zip(ground, worse, strict=True)]):.0%}")
+            found = proportion(sum(v >= quality.LIMITS[name].limit for v in worse), len(worse))
+        said = proportion(sum(v >= quality.LIMITS[name].limit for v in ground), len(ground))
+        print(f"| {name} | {', '.join(areas)} | {', '.join(rises)} | {found} | {said} |", flush=True)
+
+
+def tell_skin(clean: list[Picture], data: Path, count: int, rng: Rng) -> None:
+    ours = [skin.colour(p) for p in clean]
+    print("\n| set | n | AUROC of not skin | refused |\n| --- | --- | --- | --- |")
+    print(f"| skin | {len(ours)} | | {proportion(sum(s.refused for s in ours), len(ours))} |")
+    sets = {name: [images.read(p) for p in drawn_from(data, (name,), count, rng)] for name in FOREIGN}
+    sets["pages of text (drawn)"] = [page(rng) for _ in range(count)]
+    sets["CT and MR slices"] = slices(data / "medical" / "dicom_samples" / "files")
+    for name, pictures in sets.items():
+        theirs = [skin.colour(p) for p in pictures]
+        truth = [0] * len(ours) + [1] * len(theirs)
+        area = roc_auc_score(truth, [s.score for s in ours + theirs])
+        refused = proportion(sum(s.refused for s in theirs), len(theirs))
+        print(f"| {name} | {len(theirs)} | {area:.4f} | {refused} |", flush=True)
+
+
+def slices(folder: Path) -> list[Picture]:
+    """First frames of the CT and MR samples that decode, scaled to 8 bits."""
+    import pydicom
+
+    warnings.simplefilter("ignore")
+    pictures = []
+    for path in sorted(folder.glob("*.dcm")):
+        dataset = pydicom.dcmread(path, force=True)
+        if dataset.get("Modality") not in ("CT", "MR"):
+            continue
+        try:  # some are broken on purpose
+            values = np.squeeze(dataset.pixel_array).astype(np.float64)
+        except (ValueError, RuntimeError, AttributeError, NotImplementedError):
+            continue
+        plane = values if values.ndim == 2 else values[0]
+        eight = ((plane - plane.min()) / max(np.ptp(plane), 1) * 255).astype(np.uint8)
+        pictures.append(np.repeat(eight[..., None], 3, 2))
+    return pictures
+
+
+def tell_text(clean: list[Picture], least_contrast: int, rng: Rng) -> None:
+    fonts = [found for name in FONTS if (found := font_file(name))]
+    false = proportion(sum(bool(burned_in.find(p)) for p in clean), len(clean))
+    hairs = proportion(sum(bool(burned_in.find(DEGRADATIONS["hairy"](p, 0.5, rng))) for p in clean), len(clean))
+    ticks = proportion(sum(bool(burned_in.find(DEGRADATIONS["ruler"](p, 1.0, rng))) for p in clean), len(clean))
+    hit, drawn, boxed = 0, 0, [0, 0]
+    for picture in clean:
+        made = with_text(picture, fonts, least_contrast, rng)
+        if made is None:
+            continue
+        shown, (x0, y0, x1, y1), box = made
+        found = any(t.box.x0 < x1 and t.box.x1 > x0 and t.box.y0 < y1 and t.box.y1 > y0 for t in burned_in.find(shown))
+        hit, drawn = hit + found, drawn + 1
+        boxed[box] += not found
+    print(
+        f"\nBurned-in text, {len(fonts)} fonts and OpenCV's, contrast from {least_contrast} grey levels, JPEG 75 to 95:"
+    )
+    print(f"found {proportion(hit, drawn)}; missed {boxed[0]} on skin and {boxed[1]} on a box;")
+    print(f"false alarms: {false} without text, {hairs} with ten hairs, {ticks} with the ticks of a ruler")
+
+
+if __name__ == "__main__":
+    main()

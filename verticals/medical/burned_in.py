@@ -1,0 +1,215 @@
+"""A picture in, places that look like text out: names and dates burned into pixels, which no tag removes.
+
+No characters are read. Text is recognised by what all writing shares: thin strokes of one strength that stand out from
+their surroundings, in pieces of like height that stand on one line. Hairs are longer and cross lines, ticks of a ruler
+are all alike and narrow; digits of a ruler are text and count as such.
+
+It is a gate for a person's attention, and no certificate: text of one or two characters, smaller than about 8 pixels,
+with strokes wider than a fortieth of the picture, handwritten, upright, turned by more than a few degrees, or barely
+visible is not found. Faces are not looked for at all.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import DataError
+from shared.records import Box
+
+Picture = NDArray[np.uint8]
+Grey = NDArray[np.uint8]
+
+LIMIT = 5.25
+"""Score from which a line is called text. Set on drawn skin of all tones alone, with hairs, bubbles and rulers on it;
+``benchmarks/medical_gates.py`` without data measures it there."""
+_SMALLEST_SIDE = 224
+"""Pictures are halved until their shorter side would fall below this, and looked at in every size on the way."""
+_STROKE_PX = 11
+"""Side of the structuring element: strokes up to ten pixels wide stand out from it, larger spots do not."""
+_STRENGTHS = (24, 40, 64, 100)
+"""Levels at which strokes are cut, in grey levels: faint text needs a low one, a busy ground a high one."""
+_HEIGHT_PX, _LEAST_AREA_PX = (6, 60), 6
+_STRAIGHT = 0.25
+"""Breadth over length below which a piece is a straight line, as are ticks and hairs, and few characters."""
+_STRONG = 80
+"""Strength from which more says nothing more: the skin between two hairs stands out by as much as they are dark."""
+_FEWEST = 3
+"""Pieces that make a line; two things of like height are side by side everywhere."""
+_COLUMNS = ("x", "y", "width", "height", "strength", "stroke", "breadth")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of what looks like text.
+
+    Attributes:
+        box: Where, in the picture's pixels.
+        pieces: Number of characters, or parts of them.
+        score: How much it looks like text; called text from :data:`LIMIT`.
+    """
+
+    box: Box
+    pieces: int
+    score: float
+
+
+def find(picture: Picture) -> tuple[Text, ...]:
+    """Look for lines of text.
+
+    Args:
+        picture: ``(rows, columns, 3)`` uint8 RGB.
+
+    Returns:
+        The lines, the likeliest first; empty where nothing looks like text.
+
+    Raises:
+        DataError: Another shape or dtype.
+    """
+    return tuple(line for line in candidates(picture) if line.score >= LIMIT)
+
+
+def candidates(picture: Picture) -> tuple[Text, ...]:
+    """All lines of like pieces, text or not, the likeliest first and each place once; for measuring :data:`LIMIT`.
+
+    Raises:
+        DataError: ``picture`` is not ``(rows, columns, 3)`` uint8 RGB.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise DataError(f"a picture of shape {picture.shape} and dtype {picture.dtype}; allowed is (H, W, 3) uint8 RGB")
+    rows, columns = picture.shape[:2]
+    found: list[Text] = []
+    for factor, scaled in _sizes(picture):
+        # Red and blue beside grey: cyan or yellow on skin differ from it in colour and hardly in brightness.
+        for grey in (cv2.cvtColor(scaled, cv2.COLOR_RGB2GRAY), scaled[..., 0], scaled[..., 2]):
+            plane = np.ascontiguousarray(grey)
+            for sign, strokes in zip((1, -1), _strokes(plane), strict=True):
+                for level in _STRENGTHS:
+                    pieces = _pieces(strokes, level, sign * plane.astype(np.int16))
+                    found += [_text(line, factor, columns, rows) for line in _lines(pieces)]
+    best: list[Text] = []
+    for line in sorted(found, key=lambda text: -text.score):
+        if not any(line.box.intersects(other.box) for other in best):
+            best.append(line)
+    return tuple(best)
+
+
+def _sizes(picture: Picture) -> Iterator[tuple[int, Picture]]:
+    """The picture, and it shrunk by 2, 4 ... in which large text has strokes thin enough."""
+    factor, scaled = 1, picture
+    yield factor, scaled
+    while min(scaled.shape[:2]) // 2 >= _SMALLEST_SIDE:
+        factor *= 2
+        half = (scaled.shape[1] // 2, scaled.shape[0] // 2)
+        scaled = np.asarray(cv2.resize(scaled, half, interpolation=cv2.INTER_AREA), np.uint8)
+        yield factor, scaled
+
+
+def _strokes(grey: Grey) -> tuple[Grey, Grey]:
+    """How far bright and dark strokes stand out, in grey levels: white and black top-hat (Meyer 1979)."""
+    element = cv2.getStructuringElement(cv2.MORPH_RECT, (_STROKE_PX, _STROKE_PX))
+    bright = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, element)
+    dark = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, element)
+    return np.asarray(bright, np.uint8), np.asarray(dark, np.uint8)
+
+
+def _pieces(strokes: Grey, level: int, height_map: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Connected strokes that could be characters, ``(n, 7)``: the columns of :data:`_COLUMNS`, ordered by x.
+
+    A character differs from what lies above and below it. The skin between two ticks or hairs does not: it stands out
+    from them alone.
+    """
+    mask = (strokes >= level).astype(np.uint8)
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    width, height, area = stats[:, 2], stats[:, 3], stats[:, 4]
+    shape = (height >= _HEIGHT_PX[0]) & (height <= _HEIGHT_PX[1]) & (width <= 2.2 * height + 4)
+    chosen = np.nonzero(shape & (area >= _LEAST_AREA_PX))[0]
+    pieces = []
+    for i in chosen[chosen > 0]:
+        x, y, w, h, _ = (int(v) for v in stats[i])
+        inside = np.pad(numbers[y : y + h, x : x + w] == i, 1).astype(np.uint8)
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+        piece = inside[1:-1, 1:-1] > 0
+        around = [height_map[max(0, y - 2) : y, x : x + w], height_map[y + h : y + h + 2, x : x + w]]
+        ground = np.concatenate([strip.ravel() for strip in around])
+        if ground.size and height_map[y : y + h, x : x + w][piece].mean() - ground.mean() < level / 2:
+            continue
+        strength = np.percentile(strokes[y : y + h, x : x + w][piece], 75)
+        pieces.append((x, y, w, h, strength, 2 * np.percentile(depth[piece], 90), _breadth(piece)))
+    return np.array(sorted(pieces), np.float64).reshape(-1, len(_COLUMNS))
+
+
+def _breadth(piece: NDArray[np.bool_]) -> float:
+    """Breadth over length of a piece, 0 (a straight line) to 1, from its second moments."""
+    variance = np.cov(np.stack(np.nonzero(piece))) + np.eye(2) / 12
+    small, large = np.linalg.eigvalsh(variance)
+    return float(np.sqrt(small / large))
+
+
+def _lines(pieces: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Pieces that follow each other on one line and are alike, as groups of at least :data:`_FEWEST`."""
+    parent = list(range(len(pieces)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, piece in enumerate(pieces):
+        ahead = pieces[i + 1 :]
+        end = np.searchsorted(ahead[:, 0], piece[0] + piece[2] + _HEIGHT_PX[1], side="right")
+        for j in np.nonzero(_follows(piece, ahead[:end]))[0]:
+            parent[root(i + 1 + int(j))] = root(i)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(pieces)):
+        groups[root(i)].append(i)
+    return [pieces[members] for members in groups.values() if len(members) >= _FEWEST]
+
+
+def _follows(piece: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the others, all further right, may stand on the same line as the piece."""
+    x, y, width, height, strength, stroke, _ = piece
+    xs, ys, widths, heights, strengths, strokes, _ = others.T
+    taller = np.maximum(heights, height)
+    level = (np.abs(ys + heights - y - height) <= 0.3 * taller) | (np.abs(ys - y) <= 0.2 * taller)
+    near = (xs - x - width <= taller) & (xs >= x + width - 0.3 * np.minimum(widths, width))
+    alike = np.minimum(strengths, strength) >= 0.6 * np.maximum(strengths, strength)
+    alike &= np.minimum(strokes, stroke) >= 0.5 * np.maximum(strokes, stroke)
+    fits: NDArray[np.bool_] = near & level & alike & (np.minimum(heights, height) >= 0.55 * taller)
+    return fits
+
+
+def _text(line: NDArray[np.float64], factor: int, columns: int, rows: int) -> Text:
+    x, y, width, height = (line[:, i] for i in range(4))
+    x1, y1 = min(columns, int((x + width).max()) * factor), min(rows, int((y + height).max()) * factor)
+    return Text(Box(int(x.min()) * factor, int(y.min()) * factor, x1, y1), len(line), score(line))
+
+
+def score(line: Sequence[Sequence[float]] | NDArray[np.float64]) -> float:
+    """How much a line of pieces looks like text: many, strong, of one height and strength, on one straight level line.
+
+    Args:
+        line: ``(n, 7)``: x, y, width, height, strength, stroke width and breadth over length of each piece.
+
+    Returns:
+        A sum of terms with weights set by hand on drawn text; no bounds.
+    """
+    x, y, width, height, strength, _, breadth = np.asarray(line, np.float64).T
+    bottom = y + height
+    uneven = float(np.median(np.abs(bottom - np.median(bottom))) / height.mean())
+    slope = abs(float(np.polyfit(x + width / 2, bottom, 1)[0]))
+    straight = float((breadth < _STRAIGHT).mean())
+    spread = 6 * height.std() / height.mean() + 3 * strength.std() / strength.mean()
+    total = (
+        min(len(x), 9) / 2
+        + min(strength.mean(), _STRONG) / 15
+        - 12 * uneven
+        - 15 * slope
+        - spread
+        - 12 * max(straight - 0.4, 0)
+    )
+    return float(total)

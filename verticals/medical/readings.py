@@ -1,0 +1,206 @@
+"""What was decided and what is known, joined: one Reading per picture, one Lesion per lesion, for all the metrics."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared.data.manifest import read_table
+from shared.decisions import Line
+from shared.errors import DataError
+from shared.records import Decision, Verdict
+from verticals.medical import taxonomy
+from verticals.medical.taxonomy import Node
+from verticals.medical.triage import gravest, roll_up
+
+TEST, CALIBRATION = "test", "calibration"
+AGE_BANDS = (30, 50, 70)
+"""Lower ends of the age bands after the first, in years."""
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "lesion": ("lesion_id", "lesion"),
+    "patient": ("patient_id", "patient", "group"),
+    "part": ("part", "split"),
+    "arrived": ("arrived", "acquisition_day"),
+    "age": ("age_approx", "age"),
+    "sex": ("sex",),
+    "site": ("anatom_site_general", "localization", "site"),
+    "skin tone": ("fitzpatrick_skin_type", "skin_tone"),
+    "device": ("device", "camera"),
+    "thickness": ("mel_thick_mm",),
+    "diameter": ("clin_size_long_diam_mm",),
+}
+"""Columns in which each fact is looked for: names of isic-metadata first, then of HAM10000, then plain ones."""
+_NOTHING = ("", "unknown", "nan", "none", "na")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One picture with its answer and its truth.
+
+    Attributes:
+        image: Its frame.
+        truth: What is known to be there.
+        verdict: What was decided.
+        risk: Probability of malignant and pre-malignant labels, 0 to 1; None where there is no score.
+        probabilities: By code of the taxonomy; empty where they were not written down.
+        lesion: Which lesion it shows; pictures of one lesion count as one.
+        patient: Whose it is; intervals count patients.
+        part: ``test``, or ``calibration`` for pictures that may only serve to choose a threshold.
+        arrived: Anything that sorts pictures by arrival; None where unknown.
+        strata: Known of ``age band``, ``sex``, ``site``, ``skin tone``, ``device``.
+        thickness_mm: Breslow thickness of a melanoma, None where unknown.
+        diameter_mm: Long clinical diameter, None where unknown.
+    """
+
+    image: str
+    truth: Node
+    verdict: Verdict
+    risk: float | None
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    lesion: str = ""
+    patient: str = ""
+    part: str = TEST
+    arrived: float | None = None
+    strata: Mapping[str, str] = field(default_factory=dict)
+    thickness_mm: float | None = None
+    diameter_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """All pictures of one lesion as one.
+
+    Attributes:
+        name: Which.
+        patient: Whose.
+        truth: The gravest truth of its pictures.
+        risk: The greatest risk of its pictures, None where none was scored.
+        verdict: Flag where one picture is flagged, pass where all passed, else NOT EXAMINED.
+        strata: Those of its first picture.
+        thickness_mm: Breslow thickness, None where unknown.
+        diameter_mm: Long clinical diameter, likewise.
+    """
+
+    name: str
+    patient: str
+    truth: Node
+    risk: float | None
+    verdict: Verdict
+    strata: Mapping[str, str] = field(default_factory=dict)
+    thickness_mm: float | None = None
+    diameter_mm: float | None = None
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a clinician was told to look; a lesion that was not examined does not count as found."""
+        return self.verdict is Verdict.FLAG
+
+
+def lesions(readings: Iterable[Reading]) -> tuple[Lesion, ...]:
+    """One Lesion per lesion, in the order of first appearance; a picture without a lesion's name is its own."""
+    members: dict[str, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        members[reading.lesion or f"picture {reading.image}"].append(reading)
+    return tuple(_lesion(name, own) for name, own in members.items())
+
+
+def _lesion(name: str, own: Sequence[Reading]) -> Lesion:
+    risks = [r.risk for r in own if r.risk is not None]
+    verdicts = {r.verdict for r in own}
+    one = verdicts.pop() if len(verdicts) == 1 else Verdict.NOT_EXAMINED
+    return Lesion(
+        name=name,
+        patient=own[0].patient or name,
+        truth=gravest(r.truth for r in own),
+        risk=max(risks, default=None),
+        verdict=Verdict.FLAG if Verdict.FLAG in {r.verdict for r in own} else one,
+        strata=own[0].strata,
+        thickness_mm=next((r.thickness_mm for r in own if r.thickness_mm is not None), None),
+        diameter_mm=next((r.diameter_mm for r in own if r.diameter_mm is not None), None),
+    )
+
+
+def risk_of(decision: Decision) -> float | None:
+    """The risk that a decision carries; None where nothing was examined."""
+    if decision.verdict is Verdict.NOT_EXAMINED:
+        return None
+    return max((finding.risk for finding in decision.findings), default=None)
+
+
+def join(lines: Sequence[Line], known: Path) -> tuple[tuple[Reading, ...], list[str]]:
+    """Answers of ``loupe predict -o`` with a table of what is known.
+
+    Args:
+        lines: See :func:`shared.decisions.read`.
+        known: Table with ``path,label`` and any of the columns of isic-metadata or HAM10000: lesion, patient, age, sex,
+            site, skin tone, device, thickness, diameter, arrival, part (``calibration`` or ``test``).
+
+    Returns:
+        The readings, and one sentence for each row or answer that could not be used.
+
+    Raises:
+        DataError: A needed column is missing, or no row has an answer.
+    """
+    table = read_table(known)
+    missing = [name for name in ("path", "label") if name not in table.columns]
+    if missing:
+        raise DataError(f"{known}: column {missing[0]!r} is missing; needed are path,label")
+    answers = {line.decision.frame: line for line in lines}
+    rows = {str(row["path"]): {str(k): v for k, v in row.items()} for row in table.to_dict("records")}
+    left_out = [f"{frame}: nothing is known about it" for frame in sorted(set(answers) - set(rows))]
+    readings = []
+    for path, row in rows.items():
+        truth = taxonomy.find(str(row["label"]))
+        if truth is None:
+            left_out.append(f"{path}: label {row['label']!r} is not in the taxonomy")
+        elif path in answers:
+            readings.append(_reading(path, truth, answers[path], row))
+        else:
+            left_out.append(f"{path}: there is no answer about it")
+    if not readings:
+        raise DataError(f"{known}: no row has an answer; predict on the folder from which the table's paths start")
+    return tuple(readings), left_out
+
+
+def _reading(path: str, truth: Node, line: Line, row: Mapping[str, Any]) -> Reading:
+    said = {fact: _text(row, names) for fact, names in _COLUMNS.items()}
+    age = number(said["age"])
+    bands = {"age band": age_band(age)} if age is not None else {}
+    strata = {name: said[name] for name in ("sex", "site", "skin tone", "device") if said[name]}
+    return Reading(
+        image=path,
+        truth=truth,
+        verdict=line.decision.verdict,
+        risk=risk_of(line.decision),
+        probabilities=dict(roll_up(line.extra.get("probabilities", {})).labels),
+        lesion=said["lesion"],
+        patient=said["patient"] or said["lesion"],
+        part=CALIBRATION if said["part"] in (CALIBRATION, "validation") else TEST,
+        arrived=number(said["arrived"]),
+        strata=bands | strata,
+        thickness_mm=number(said["thickness"]),
+        diameter_mm=number(said["diameter"]),
+    )
+
+
+def _text(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    found = (str(row[name]).strip() for name in names if name in row)
+    return next((text for text in found if text.lower() not in _NOTHING), "")
+
+
+def number(text: str) -> float | None:
+    """A finite number, or None; ``85+`` is 85, as isic-metadata writes ages."""
+    try:
+        value = float(text.rstrip("+ "))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def age_band(years: float) -> str:
+    """E.g. ``30 to 49``."""
+    lower = [0, *(a for a in AGE_BANDS if years >= a)][-1]
+    upper = next((a for a in AGE_BANDS if years < a), None)
+    return f"{lower} and over" if upper is None else f"{lower} to {upper - 1}"
