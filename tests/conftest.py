@@ -1,6 +1,7 @@
 """What many tests need: small labelled pictures, a built bundle, and the real photographs where they are."""
 
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A shell starts background jobs with Ctrl-C ignored, which what the tests start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE = ROOT.parent / "shared"
