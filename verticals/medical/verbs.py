@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ json_option = click.option(
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @json_option
 def inbox(folder: Path, port: int, ae_title: str, allow: tuple[str, ...], host: str, as_json: bool) -> None:
-    """Receive DICOM photographs over C-STORE into DIR until Ctrl-C.
+    """Receive DICOM photographs over C-STORE into DIR until Ctrl-C or SIGTERM.
 
     An object is acknowledged when it is on disk. Then: loupe predict BUNDLE DIR/objects -o findings.jsonl
     """
@@ -36,10 +37,11 @@ def inbox(folder: Path, port: int, ae_title: str, allow: tuple[str, ...], host: 
         if as_json:
             print(json.dumps({"host": host, "port": number, "ae_title": ae_title, "folder": str(folder)}), flush=True)
         print(f"inbox {ae_title}: {host}:{number}  (stop with Ctrl-C)", file=sys.stderr, flush=True)
-        try:
-            Event().wait()
-        except KeyboardInterrupt:
-            print("stopped; what was acknowledged is on disk", file=sys.stderr)
+        stop = Event()
+        for ends in (signal.SIGINT, signal.SIGTERM):  # by hand, and by whatever runs it as a service
+            signal.signal(ends, lambda *_: stop.set())
+        stop.wait()
+    print("stopped; what was acknowledged is on disk", file=sys.stderr)
 
 
 @click.command()
