@@ -21,14 +21,27 @@ from verticals.medical.triage import DISCLAIMER  # noqa: E402
 
 def headline(item: Item, name: str) -> str:
     """The suggested urgency: what a clinician has to know first; what it looks like and percentages come after."""
-    said = item.reasons[0].split("; ")[0] if item.reasons else ""
+    said = item.reasons[0].split("; ")[0].split(" (")[0] if item.reasons else ""
     if item.verdict is Verdict.NOT_EXAMINED:
-        return "NOT EXAMINED: nothing is known about it"
+        return "NOT EXAMINED"
     return (
         f"{said[:1].upper()}{said[1:]}" if said.startswith("suggested urgency") else f"Flagged; looks most like {name}"
     )
 
 
+# Streamlit would show a docstring here on the page: the malignant families of HAM10000 first, with SCC; all others
+# stand in the list.
+SHORT = {
+    "MEL": "melanoma",
+    "BCC": "BCC",
+    "SCC": "SCC",
+    "AKIEC": "AK / IEC",
+    "NEVUS": "naevus",
+    "BKL": "BKL",
+    "DF": "DF",
+    "VASC": "vascular",
+    "UNKNOWN": "unknown",
+}
 WORDS = ui.Words(
     frame="Picture",
     how_to_get_items=(
@@ -42,16 +55,13 @@ WORDS = ui.Words(
     nothing_code="NO-TRIGGER",
     another="Another label",
     headline=headline,
+    short=SHORT,
 )
-DIGITS = ("MEL", "BCC", "SCC", "AKIEC", "NEVUS", "BKL", "DF", "VASC", "UNKNOWN")
-"""Families of HAM10000, the malignant first, and squamous cell carcinoma; all others stand in the list."""
-
-
 with ui.errors():
     ui.page(
         "Skin triage",
         taxonomy.load(HERE / "labels.toml"),
         options=launch.options(sys.argv[1:]),
         words=WORDS,
-        digits=DIGITS,
+        digits=tuple(SHORT),
     )
