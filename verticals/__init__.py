@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from shared.config import did_you_mean
 from shared.errors import ConfigError
@@ -24,3 +25,10 @@ def load(name: str) -> Vertical:
         raise ConfigError(f"vertical {name!r} is unknown; {did_you_mean(name, names())}")
     vertical: Vertical = import_module(f"verticals.{name}").VERTICAL
     return vertical
+
+
+def verbs() -> tuple[Any, ...]:
+    """Commands that verticals bring beside those of the core: ``VERBS`` of each folder's ``verbs.py``."""
+    here = Path(__file__).parent
+    owners = [name for name in names() if (here / name / "verbs.py").is_file()]
+    return tuple(verb for name in owners for verb in import_module(f"verticals.{name}.verbs").VERBS)

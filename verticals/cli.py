@@ -47,12 +47,23 @@ def _end(message: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Door(click.Group):
+    """Verbs of the core, and those that verticals bring; a vertical is only imported where its verbs are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *(str(verb.name) for verb in verticals.verbs())})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        return own or next((verb for verb in verticals.verbs() if verb.name == cmd_name), None)
+
+
+@click.group(cls=_Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="loupe-vision")
 def cli() -> None:
     """Recall you can sign for, at the least review effort.
 
-    Start with:  loupe demo industrial
+    Start with:  loupe demo industrial   or   loupe demo medical
 
     Or with your own images in one folder per label:  loupe build IMAGES -o my.bundle
     """

@@ -1,8 +1,8 @@
 """The Streamlit parts of a review page: a taxonomy and a store in, a page that a person works at all day out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
@@ -18,6 +18,7 @@ from shared.review.view import Camera, View, Viewer
 from shared.taxonomy import Taxonomy
 
 _PANEL, _FACTS_HEIGHT = 350, 290
+_NOTE_HEIGHT = 30
 _AROUND_WH = (_PANEL + 76, 138)  # what the page needs beside and above the picture, in CSS pixels
 _LEAST_WH, _MOST_WH, _USUAL_WH = (480, 360), (1800, 1200), (1160, 720)
 _DIGITS = "123456789"
@@ -63,11 +64,26 @@ class Words:
         frame: One thing that is decided about.
         how_to_get_items: One line for an empty store.
         note: A sentence that stands on the page at all times; empty for none.
+        agree: Before the name of a label that a person confirms.
+        nothing: What a person says who sees nothing of concern in the picture.
+        inspected: The same of what the machine has not examined.
+        nothing_code: What such a verdict is recorded as where the taxonomy has no OK label.
+        another: Any other label.
+        headline: What stands above everything else of an item, from the item and its label's name; then the reasons
+            stand before the numbers. None for the name.
+        short: Names for the narrow keys 1 to 9, by code; the label's name where there is none.
     """
 
     frame: str = "Image"
     how_to_get_items: str = ""
     note: str = ""
+    agree: str = "It is"
+    nothing: str = "OK: nothing there"
+    inspected: str = "OK: I inspected the part itself"
+    nothing_code: str = "OK"
+    another: str = "Another type"
+    headline: Callable[[Item, str], str] | None = None
+    short: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,9 +112,10 @@ def page(
     st.set_page_config(page_title=title, layout="wide")
     st.html(_STYLE)
     with errors():
-        desk = _desk(taxonomy, options)
+        words = words or Words()
+        desk = _desk(taxonomy, options, words)
         desk.refresh()
-        this = _Page(desk, taxonomy, words or Words(), digits, _canvas())
+        this = _Page(desk, taxonomy, words, digits, _canvas(_NOTE_HEIGHT if words.note else 0))
         if not desk.items:
             st.title(title)
             st.info(f"There is nothing to review in {texts.plain(desk.store.where)}. {this.words.how_to_get_items}")
@@ -131,20 +148,20 @@ def _browser() -> Any:
     return st.components.v2.component("loupe_browser", js=_BROWSER)
 
 
-def _canvas() -> tuple[int, int]:
-    """Size of the picture (across, down) in pixels: what the window has room for."""
+def _canvas(taken: int) -> tuple[int, int]:
+    """Size of the picture (across, down) in pixels: what the window has room for, less ``taken`` of its height."""
     size = _browser()(key="browser", default={"size": None}, on_size_change=lambda: None, height=1).size
     if not size:
         return _USUAL_WH
-    room = (int(size[i]) - _AROUND_WH[i] for i in (0, 1))
+    room = (int(size[0]) - _AROUND_WH[0], int(size[1]) - _AROUND_WH[1] - taken)
     across, down = (min(max(r, low), high) for r, low, high in zip(room, _LEAST_WH, _MOST_WH, strict=True))
     return across, down
 
 
-def _desk(taxonomy: Taxonomy, options: Options) -> Desk:
+def _desk(taxonomy: Taxonomy, options: Options, words: Words) -> Desk:
     if "desk" not in st.session_state:
         severity = {label.code: label.severity for label in taxonomy.labels}
-        ok = taxonomy.ok.code if taxonomy.ok else "OK"
+        ok = taxonomy.ok.code if taxonomy.ok else words.nothing_code
         desk = Desk(_store(options.store), severity=severity, ok_label=ok)
         desk.reviewer = st.query_params.get("reviewer", options.reviewer).strip()
         st.session_state["desk"] = desk
@@ -171,6 +188,8 @@ def _top(this: _Page, title: str) -> None:
         if this.desk.reviewer:
             with st.popover(this.desk.reviewer, icon=":material/tune:"):
                 _settings(this)
+    if this.words.note:
+        st.caption(this.words.note)
 
 
 def _settings(this: _Page) -> None:
@@ -253,20 +272,22 @@ def _view_keys(this: _Page, item: Item, seen: View) -> None:
 
 
 def _panel(this: _Page, item: Item, *, visible: bool) -> None:
-    desk = this.desk
-    st.markdown(f"##### {texts.plain(texts.name(this.taxonomy, item.label))}")
+    desk, name, headline = this.desk, texts.name(this.taxonomy, item.label), this.words.headline
+    st.markdown(f"##### {texts.plain(headline(item, name) if headline else name)}")
     # Of fixed height: the buttons below must not move from item to item.
     with st.container(height=_FACTS_HEIGHT, border=False, gap="xsmall", key="facts"):
         st.markdown(f"{this.words.frame} {texts.plain(item.frame)}")
-        st.html(texts.facts(item))
+        if headline is None:
+            st.html(texts.facts(item))
         for reason in item.reasons:
-            st.caption(texts.plain(reason))
+            if said := reason.removesuffix(this.words.note).rstrip("; "):
+                st.caption(texts.plain(said))
+        if headline is not None:
+            st.html(texts.facts(item))
     if not desk.reviewer:
         _ask_name(desk, "name", "Your name")
     _verdict_keys(this, item, visible=visible)
-    st.caption(texts.plain(desk.message) or this.words.note)
-    if desk.message and this.words.note:
-        st.caption(this.words.note)
+    st.caption(texts.plain(desk.message))
 
 
 def _verdict_keys(this: _Page, item: Item, *, visible: bool) -> None:
@@ -290,18 +311,19 @@ def _verdict_keys(this: _Page, item: Item, *, visible: bool) -> None:
 
     if item.verdict is Verdict.NOT_EXAMINED:
         button(st, "Stays not examined", "D", Action.CONFIRM, type="primary")
-        button(st, "OK: I inspected the part itself", "Shift+O", Action.REJECT)
+        button(st, this.words.inspected, "Shift+O", Action.REJECT)
     else:
-        button(st, f"It is: {texts.name(this.taxonomy, item.label)}", "D", Action.CONFIRM, type="primary")
-        button(st, "OK: nothing there", "O", Action.REJECT)
+        button(st, f"{this.words.agree}: {texts.name(this.taxonomy, item.label)}", "D", Action.CONFIRM, type="primary")
+        button(st, this.words.nothing, "O", Action.REJECT)
     columns = st.columns(3, gap="xsmall")
     for place, (digit, code) in enumerate(zip(_DIGITS, this.digits or others, strict=False)):
-        button(columns[place % 3], texts.name(this.taxonomy, code), digit, Action.RELABEL, code)
+        name = this.words.short.get(code, texts.name(this.taxonomy, code))
+        button(columns[place % 3], name, digit, Action.RELABEL, code)
     left, right = st.columns(2, gap="xsmall")
     left.selectbox(
-        "Another type", others, index=None, key=f"other-{turn}", on_change=choose, disabled=off,
+        this.words.another, others, index=None, key=f"other-{turn}", on_change=choose, disabled=off,
         format_func=lambda code: texts.name(this.taxonomy, code),
-        placeholder="another type", label_visibility="collapsed",
+        placeholder=this.words.another.lower(), label_visibility="collapsed",
     )  # fmt: skip
     right.text_input("Note", key=f"note-{turn}", placeholder="note", label_visibility="collapsed", disabled=off)
     for column, text, shortcut, act in ((left, "Skip", "N", desk.skip), (right, "Undo", "U", desk.undo)):
