@@ -45,6 +45,20 @@ def test_a_prediction_without_a_place_for_the_names_is_refused(
     assert done.returncode == 2 and done.stdout == "" and "give -o FILE" in done.stderr
 
 
+def test_a_table_of_other_files_is_told_and_is_no_picture_that_was_not_examined(
+    went: tuple[Path, "subprocess.CompletedProcess[str]"],
+) -> None:
+    folder, _ = went
+    few = folder / "few"
+    few.mkdir()
+    first = next(iter(sorted((folder / "demo" / "today").rglob("*.dcm"))))
+    (few / "one.dcm").write_bytes(first.read_bytes())
+    (few / "labels.csv").write_text("path,label\nelsewhere.dcm,mel\n")
+    done = run("predict", "demo/medical.bundle", few, "-o", "few.jsonl", "--json", cwd=folder)
+    facts = json.loads(done.stdout)
+    assert facts["frames"] == 1 and "names 1 files that are not there" in facts["problems"][0]
+
+
 def test_no_name_of_a_drawn_patient_or_file_leaves_the_private_folder(
     went: tuple[Path, "subprocess.CompletedProcess[str]"],
 ) -> None:
