@@ -33,8 +33,9 @@ _FONT, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 0.04
 _INHERITED = (
     "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge", "StudyDate",
     "StudyTime", "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName", "AnatomicRegionSequence",
-    "ImageLaterality", "TrackingID", "TrackingUID", "RecognizableVisualFeatures", "ContentQualification",
-    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+    "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "ImageLaterality",
+    "TrackingID", "TrackingUID", "RecognizableVisualFeatures", "ContentQualification", "LossyImageCompression",
+    "LossyImageCompressionRatio", "LossyImageCompressionMethod",
 )  # fmt: skip
 """What is as true of the overlay as of its source; what was once lossy stays so (PS3.3 C.7.6.1.1.5)."""
 
