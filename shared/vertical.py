@@ -17,6 +17,8 @@ class Ingested:
         samples: One per image or window, paths relative to ``folder``.
         labels: Label of a Sample by its id, where truth came with the raw files.
         problems: What could not be read, with its reason; never dropped silently.
+        remarks: What is to be told and concerns no frame, e.g. a line of a table without its file; nothing is decided
+            about it, a Problem becomes a decision NOT EXAMINED.
         skipped: Fraction of a frame's area that no Sample covers, by frame (0 is not listed).
         truth: What is known to be in the frames, as Findings of probability 1; empty where no truth came with them.
         summary: Counts for the person at the terminal.
@@ -28,6 +30,7 @@ class Ingested:
     skipped: Mapping[str, float] = field(default_factory=dict)
     truth: tuple[Finding, ...] = ()
     summary: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def ingest(vertical: str, source: Path, out: Path, as_json: bool) -> None:
         "labelled": len(result.labels),
         "finds": found.finds,
         f"known_{found.finds}": len(result.truth),
-        "problems": [str(p) for p in result.problems],
+        "problems": [str(p) for p in (*result.problems, *result.remarks)],
         "skipped": dict(result.skipped),
         **result.summary,
     }

@@ -87,7 +87,7 @@ def predict_source(
         "images": len(found.samples),
         "seconds": round(time.monotonic() - started, 2),
         "images_per_second": round(len(found.samples) / max(seconds, 1e-9), 1),
-        "problems": [str(p) for p in found.problems],
+        "problems": [str(p) for p in (*found.problems, *found.remarks)],
     }
 
 

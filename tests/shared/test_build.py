@@ -155,7 +155,6 @@ def test_killed_at_any_moment_a_build_leaves_a_whole_bundle_or_none_and_a_rerun_
 from pathlib import Path
 import shared.build
 from shared.recipe import Recipe
-from shared.taxonomy import Label, Taxonomy
 from shared.tuning import Tuning
 shared.build.ENOUGH = 2.0  # these pictures are so easy that fine-tuning would be left out
 recipe = Recipe(image_size=64, threads=1, seed=0, search=False, tuning=Tuning(epochs=2, image_size=64, batch=16))

@@ -189,7 +189,8 @@ def _object(sop_class: str, modality: str, exposure: Exposure) -> "Dataset":
         dataset.TrackingUID = exposure.lesion_uid or made()
     if exposure.mm_per_px:
         across, down = exposure.mm_per_px
-        dataset.PixelSpacing = [down, across]
+        as_text = require("pydicom.valuerep", extra="medical").format_number_as_ds  # a DS has at most 16 characters
+        dataset.PixelSpacing = [as_text(float(down)), as_text(float(across))]
     _anatomy(dataset, exposure)
     return dataset
 

@@ -39,6 +39,7 @@ class _Harvest:
     samples: list[Sample] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    remarks: list[Problem] = field(default_factory=list)
     skipped: dict[str, float] = field(default_factory=dict)
     truth: list[Finding] = field(default_factory=list)
     written: dict[str, Sample] = field(default_factory=dict)
@@ -79,16 +80,16 @@ def ingest(source: Path, out: Path) -> Ingested:
         raise DataError(f"{out / FRAMES}: holds something that no ingest wrote; give another folder after -o")
     (out / PRIVATE).mkdir(mode=0o700, parents=True, exist_ok=True)
     key = pseudonyms.load_key(out / PRIVATE / SALT)
-    rows, problems = read_labels(folder / TABLE)
+    rows, remarks = read_labels(folder / TABLE)
     names = {path: pseudonyms.opaque(key, "file", path.relative_to(folder).as_posix()) for path in files}
     relative = {path: path.relative_to(folder).as_posix() for path in files}
-    harvest = _Harvest(problems=list(problems))
+    harvest = _Harvest(remarks=list(remarks))
     with atomic.folder(out / FRAMES) as frames:
         (frames / MARK).touch()
         for path, name in tqdm(names.items(), desc="reading", unit="file", disable=None, leave=False):
             _take(path, name, rows.get(relative[path], NOTHING), frames, key, harvest)
     if source.is_dir():
-        harvest.problems += unused(rows, frozenset(relative.values()))
+        harvest.remarks += unused(rows, frozenset(relative.values()))
     _keep_names(out / PRIVATE / SOURCES, {relative[path]: name for path, name in names.items()})
     return _result(harvest, len(files))
 
@@ -116,9 +117,12 @@ def _take(path: Path, name: str, row: LabelRow, frames: Path, key: Key, harvest:
         found = photographs(path, row, key)
     except LoupeError as error:
         # Nothing of the path may reach a log: folders and files are called after patients.
-        harvest.problems.append(Problem(name, str(error).removeprefix(f"{path}: ").replace(str(path), name)))
-        if not dicom_read.is_directory(path):
-            harvest.skipped[name] = 1.0
+        problem = Problem(name, str(error).removeprefix(f"{path}: ").replace(str(path), name))
+        if dicom_read.is_directory(path):
+            harvest.remarks.append(problem)
+            return
+        harvest.problems.append(problem)
+        harvest.skipped[name] = 1.0
         return
     for each in found:
         frame = name if each.frames == 1 else f"{name}-{each.number:04d}"
@@ -170,7 +174,7 @@ def _truth(path: Path, sample: Sample, label: str, harvest: _Harvest) -> Finding
             raise DataError(f"its mask has {where.shape[1]} x {where.shape[0]} pixels, the picture has others")
     except DataError as error:
         what = str(error).replace(str(mask), "its mask")
-        harvest.problems.append(Problem(sample.frame, f"{what}; the mask is left out"))
+        harvest.remarks.append(Problem(sample.frame, f"{what}; the mask is left out"))
         return plain
     if not where.any():
         return plain
@@ -215,6 +219,7 @@ def _result(harvest: _Harvest, found: int) -> Ingested:
         samples=tuple(harvest.samples),
         labels=harvest.labels,
         problems=tuple(harvest.problems),
+        remarks=tuple(harvest.remarks),
         skipped=harvest.skipped,
         truth=tuple(harvest.truth),
         summary=summary,

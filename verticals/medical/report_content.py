@@ -6,6 +6,7 @@ Highdicom's image library refuses dermoscopic images, so that the sources are im
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import DataError, require
@@ -91,9 +92,7 @@ def _group(
     scored = finding if examined and finding is not None and finding.label != UNKNOWN else None
     evaluations = [sr.QualitativeEvaluation(_own("TRIAGE", "Triage result"), _own(*TRIAGE[decision.verdict]))]
     if examined:
-        urgency = _urgency(decision)
-        value = _own(f"URGENCY-{urgency}", URGENCY[urgency].capitalize())
-        evaluations.append(sr.QualitativeEvaluation(codes.SCT.Urgency, value))
+        evaluations.append(_urgency(decision))
     if scored is not None:
         evaluations += list(_differential(scored, probabilities))
     elif examined and finding is not None:
@@ -111,12 +110,18 @@ def _group(
     )
 
 
-def _urgency(decision: Decision) -> int:
-    """The urgency that the decision suggests: the one place where it says so is its sentences."""
-    said = " ".join(decision.reasons)
-    for urgency, words in enumerate(URGENCY):
-        if f"suggested urgency: {words} (" in said:
-            return urgency
+def _urgency(decision: Decision) -> Any:
+    """The suggested urgency with who answers for it, of which the decision's sentences are the one place."""
+    sr = require("highdicom.sr", extra="medical")
+    codes = require("pydicom.sr.codedict", extra="medical").codes
+    for said, (urgency, words) in product(decision.reasons, enumerate(URGENCY)):
+        _, found, rest = said.partition(f"suggested urgency: {words} (")
+        if found:
+            item = sr.QualitativeEvaluation(codes.SCT.Urgency, _own(f"URGENCY-{urgency}", words.capitalize()))
+            status = f"Suggested; {rest.partition(')')[0]}"
+            has = sr.RelationshipTypeValues.HAS_PROPERTIES
+            item[0].ContentSequence = sr.ContentSequence([sr.TextContentItem(codes.DCM.Comment, status, has)])
+            return item
     raise DataError(f"{decision.frame}: the decision says no urgency; allowed are decisions of the medical vertical")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import DataError, require
 from shared.records import Decision, Verdict
+from verticals.medical.dicom_read import ACCEPTED
 from verticals.medical.report_content import LONG_STRING, TRIAGE, Algorithm, coding_scheme, content
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def measurement_report(
     """A TID 1500 measurement report as Comprehensive SR, PRELIMINARY and UNVERIFIED.
 
     Without ``probabilities`` it holds the decision's own numbers: risk and the probability of the label. With them, the
-    probability of cancer (malignant labels alone; the risk holds pre-malignant and uncertain ones too) and all labels
-    from :data:`verticals.medical.report_content.LISTED`. What was NOT EXAMINED has no number at all, and what is called
+    probability of cancer (malignant labels alone; the risk holds pre-malignant and uncertain ones too; a label of a
+    group counts whole as its gravest disease) and all labels from
+    :data:`verticals.medical.report_content.LISTED`. What was NOT EXAMINED has no number at all, and what is called
     UNKNOWN none either: the score of a picture unlike those of the build is no probability. All numbers are in percent.
     CompletionFlag is COMPLETE where everything was examined, else PARTIAL.
 
@@ -168,10 +170,29 @@ def _header(source: "Dataset") -> "Dataset":
     missing = [name for name in _IDENTITY if not source.get(name)]
     if missing:
         raise DataError(f"a source has no {', '.join(missing)}; give the header of a whole DICOM object")
+    wrong = [
+        name for name in _IDENTITY if not require("pydicom.uid", extra="medical").UID(str(source[name].value)).is_valid
+    ]
+    if wrong:
+        raise DataError(f"a source's {', '.join(wrong)} is no UID; allowed are digits and dots, at most 64 characters")
+    if source.SOPClassUID not in ACCEPTED:
+        raise DataError(f"a source is of SOP class {source.SOPClassUID}; allowed are {', '.join(ACCEPTED.values())}")
     for element in source:
         if element.tag < _PIXELS:
             header.add(deepcopy(element))
     for name in _MAY_BE_EMPTY:
         if name not in header:
             setattr(header, name, "")
+    for name, read in (("StudyDate", "DA"), ("PatientBirthDate", "DA"), ("StudyTime", "TM")):
+        setattr(header, name, _moment(str(header[name].value or ""), read))
     return header
+
+
+def _moment(said: str, read: str) -> str:
+    """A date or time as PS3.5 writes it now; before DICOM it had dots or colons, and what is neither is not known."""
+    plain = said.replace(".", "") if read == "DA" else said.replace(":", "")
+    try:
+        getattr(require("pydicom.valuerep", extra="medical"), read)(plain)
+    except ValueError:
+        return ""
+    return plain

@@ -76,7 +76,7 @@ def test_every_file_becomes_a_sample_or_a_problem(done: tuple[Ingested, Path], c
     files = {p.relative_to(clinic).as_posix() for p in clinic.rglob("*") if p.is_file() and p.name != "README.txt"}
     known = names(out)
     assert set(known) == files
-    frames, told = {s.frame for s in found.samples}, {p.where: p.what for p in found.problems}
+    frames, told = {s.frame for s in found.samples}, {p.where: p.what for p in (*found.problems, *found.remarks)}
     assert frames | set(told) == set(known.values()) and not frames & set(told)
     assert {file for file, name in known.items() if name in frames} == {
         "Erika visit 1.dcm",
@@ -168,7 +168,7 @@ def test_labels_beside_the_files_become_codes_of_the_taxonomy(clinic: Path, tmp_
         "Erika.jpg": None,
         "plain.png": None,
     }
-    told = {p.where: p.what for p in found.problems}
+    told = {p.where: p.what for p in found.remarks}
     assert "label 'wartlike' is unknown" in told["labels.csv line 5"]
     assert "an earlier line" in told["labels.csv line 8"]
     assert "names 1 files that are not there" in told["labels.csv"]
@@ -203,7 +203,7 @@ def test_a_mask_gives_place_length_and_area_of_the_lesion(tmp_path: Path) -> Non
     assert region is not None and (region.x0, region.y0, region.x1, region.y1) == (20, 10, 24, 30)
     assert truth["BCC"].area_mm2 == 80 * 0.125
     assert truth["BCC"].length_mm == pytest.approx(np.hypot(3 * 0.5, 19 * 0.25) + 0.25, rel=2e-3)
-    assert truth["NEVUS"].region is None and "its mask has 56 x 10 pixels" in found.problems[0].what
+    assert truth["NEVUS"].region is None and "its mask has 56 x 10 pixels" in found.remarks[0].what
 
 
 def test_frames_of_one_object_become_samples_of_one_patient(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def test_dsrdump_shows_a_clinician_the_whole_content(tmp_path: Path) -> None:
         '=(1162635006,SCT,"Malignant melanoma")',
         '=(MEL,99DVVS,"invasive melanoma")',
         '=(URGENCY-1,99DVVS,"Within 2 weeks")',
+        '(121106,DCM,"Comment")="Suggested; proposed, needs a dermatologist\'s sign-off"',
         '(111101,DCM,"Image Quality")="Checked, no fault noted"',
         DISCLAIMER,
     ):  # fmt: skip
@@ -274,7 +275,38 @@ def test_the_source_stays_as_it_is() -> None:
 
 def test_a_drawn_picture_is_told_to_be_one() -> None:
     report = measurement_report(decision(), [source(about=replace(ABOUT, drawn=True))], BUNDLE, AT)
-    assert [item.TextValue for item in named(report, "121106")] == ["The picture was drawn and shows nobody."]
+    assert [item.TextValue for item in named(report, "121106")][1:] == ["The picture was drawn and shows nobody."]
+
+
+def test_real_headers_of_other_makers_give_reports_without_an_error(real_data: Path, tmp_path: Path) -> None:
+    for name in ("SC_rgb.dcm", "SC_rgb_2frame.dcm", "SC_ybr_full_uncompressed.dcm"):
+        path = real_data / "medical" / "dicom_samples" / "files" / name
+        header = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        report = measurement_report(decision(), [header], BUNDLE, AT, probabilities=GRAVE)
+        again = written(verified(report, "Eva^A", "Clinic", LATER), tmp_path / "a.dcm")
+        assert errors(tmp_path / "a.dcm") == [], name
+        assert again.PatientID == header.PatientID and DISCLAIMER in dumped(tmp_path / "a.dcm")
+    header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    with pytest.raises(DataError, match="allowed are VL Photographic Image"):
+        measurement_report(decision(), [header], BUNDLE, AT)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_dates_and_times_from_before_dicom_are_written_as_now_and_nonsense_as_not_known() -> None:
+    header = source()
+    with pydicom.config.disable_value_validation():
+        header.StudyDate, header.StudyTime, header.PatientBirthDate = "1994.11.05", "11:20:00", "unknown"
+        report = measurement_report(decision(), [header], BUNDLE, AT)
+    assert (report.StudyDate, report.StudyTime, report.PatientBirthDate) == ("19941105", "112000", "")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_a_source_whose_uid_is_none_is_refused() -> None:
+    header = source()
+    with pydicom.config.disable_value_validation():
+        header.StudyInstanceUID = "05fa52f0"
+    with pytest.raises(DataError, match="StudyInstanceUID is no UID"):
+        measurement_report(decision(), [header], BUNDLE, AT)
 
 
 def test_pictures_of_two_studies_patients_or_lesions_are_refused() -> None:
