@@ -21,8 +21,8 @@ import pydicom
 from PIL import Image
 
 from shared.errors import LoupeError
-from verticals.medical import dicom_decode
-from verticals.medical.colour import Picture
+from verticals.medical.dicom import dicom_decode
+from verticals.medical.dicom.colour import Picture
 
 LOSSY = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in ("50", "51", "55", "81", "91", "203"))
 RLE = "1.2.840.10008.1.2.5"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from verticals.medical import skin
+from verticals.medical.photograph import skin
 
 Picture = NDArray[np.uint8]
 Rng = np.random.Generator

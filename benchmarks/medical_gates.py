@@ -20,7 +20,8 @@ from sklearn.metrics import roc_auc_score
 
 from shared.data import images
 from shared.reporting.rates import proportion
-from verticals.medical import burned_in, measures, quality, skin
+from verticals.medical.photograph import measures, quality, skin
+from verticals.medical.privacy import burned_in
 from verticals.medical.synth import DRAW, FIELD_MM, photograph
 
 SKIN = ("medical/ham10000", "medical/isic_7class")

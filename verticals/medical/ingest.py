@@ -15,11 +15,14 @@ from shared.data import images
 from shared.errors import DataError, LoupeError, Problem
 from shared.records import Box, Finding, Sample
 from shared.vertical import Ingested
-from verticals.medical import dicom_read, gate, pseudonyms, taxonomy
+from verticals.medical import taxonomy
 from verticals.medical.decide import NOT_SCORED
+from verticals.medical.dicom import dicom_read
 from verticals.medical.labels_table import NOTHING, TABLE, LabelRow, read_labels, unused
+from verticals.medical.photograph import gate
+from verticals.medical.privacy import pseudonyms
+from verticals.medical.privacy.pseudonyms import Key
 from verticals.medical.provenance import Photograph, photographs
-from verticals.medical.pseudonyms import Key
 
 FRAMES, PRIVATE = "frames", "private"
 """Folders below ``out``: pictures for the work, and what must stay with the site."""
@@ -54,8 +57,8 @@ def ingest(source: Path, out: Path) -> Ingested:
     file names to pseudonyms, readable by the owner alone: keep it at the site, and keep it, since the same salt gives
     the same patients the same pseudonyms next time. What is burned into the pixels stays in them.
 
-    The quality gate (:func:`verticals.medical.gate.examined`) looks at each frame; what it says stands in the Sample's
-    provenance, and below the gate the decision is NOT EXAMINED.
+    The quality gate (:func:`verticals.medical.photograph.gate.examined`) looks at each frame; what it says stands in
+    the Sample's provenance, and below the gate the decision is NOT EXAMINED.
 
     Beside the files may lie ``labels.csv`` (:func:`verticals.medical.labels_table.read_labels`) and, for each file,
     ``<stem>.mask.png``.

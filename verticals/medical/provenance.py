@@ -7,12 +7,13 @@ from PIL import Image
 
 from shared.data import images
 from shared.records import Provenance
-from verticals.medical import dates, dicom_read, pseudonyms
-from verticals.medical.colour import Picture
-from verticals.medical.dicom_facts import Facts
-from verticals.medical.dicom_read import ACCEPTED, Photographs
+from verticals.medical.dicom import dicom_read
+from verticals.medical.dicom.colour import Picture
+from verticals.medical.dicom.dicom_facts import Facts
+from verticals.medical.dicom.dicom_read import ACCEPTED, Photographs
 from verticals.medical.labels_table import LabelRow
-from verticals.medical.pseudonyms import Key
+from verticals.medical.privacy import dates, pseudonyms
+from verticals.medical.privacy.pseudonyms import Key
 
 OLDEST_YEARS = 90.0
 """Ages above 89 identify by themselves (45 CFR 164.514(b)(2)(i)(C)); all are written as 90."""

@@ -9,8 +9,8 @@ from typing import Any
 from shared.records import Action, Decision, Finding, Review, Verdict
 from shared.reporting.rates import proportion
 from verticals.medical import taxonomy
-from verticals.medical.metrics import measure
-from verticals.medical.readings import Reading, risk_of
+from verticals.medical.evidence.metrics import measure
+from verticals.medical.evidence.readings import Reading, risk_of
 from verticals.medical.taxonomy import Node
 from verticals.medical.triage import gravest
 
@@ -35,7 +35,7 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     Returns:
         ``disclaimer``; ``pictures`` per verdict; ``lesion_detection_rate`` of malignant and pre-malignant pictures,
         ``detection_by_kind``, ``specificity``, ``auc`` and the other metrics that decisions carry, see
-        :func:`verticals.medical.metrics.measure`; ``escapes`` (malignant or pre-malignant, and passed),
+        :func:`verticals.medical.evidence.metrics.measure`; ``escapes`` (malignant or pre-malignant, and passed),
         ``not_examined``, ``without_answer`` (known to be malignant or pre-malignant, and no decision is about them:
         they count as missed), ``without_truth``, ``unknown_labels``, ``named_right`` and ``review``.
     """

@@ -16,13 +16,14 @@ from tqdm import tqdm
 
 from shared import atomic
 from shared.data import images
-from verticals.medical import artefacts, dicom_encode, dicom_write
-from verticals.medical.colour import Picture
-from verticals.medical.dicom_write import Code, Exposure
+from verticals.medical.dicom import dicom_encode, dicom_write
+from verticals.medical.dicom.colour import Picture
+from verticals.medical.dicom.dicom_write import Code, Exposure
+from verticals.medical.drawing import artefacts
+from verticals.medical.drawing.lesions import DRAW, GROWTH
+from verticals.medical.drawing.skin_optics import Layers, Rng, moved, seen
 from verticals.medical.ingest import MASK_SUFFIX
 from verticals.medical.labels_table import TABLE
-from verticals.medical.lesions import DRAW, GROWTH
-from verticals.medical.skin_optics import Layers, Rng, moved, seen
 
 if TYPE_CHECKING:
     from pydicom import Dataset

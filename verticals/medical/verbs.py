@@ -30,7 +30,7 @@ def inbox(folder: Path, port: int, ae_title: str, allow: tuple[str, ...], host: 
     """
     from threading import Event
 
-    from verticals.medical.inbox import listening
+    from verticals.medical.dicom.inbox import listening
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     with listening(folder, port, ae_title, allowed=allow or None, host=host) as number:
@@ -57,8 +57,8 @@ def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_js
 
     Files with text in their pixels are refused. Faces and tattoos are not recognised: look before a file leaves.
     """
-    from verticals.medical.pseudonyms import load_key
-    from verticals.medical.release import release, release_folder
+    from verticals.medical.privacy.pseudonyms import load_key
+    from verticals.medical.privacy.release import release, release_folder
 
     if not source.exists():
         raise DataError(f"{source}: does not exist; give a folder of DICOM images or one of them")

@@ -14,8 +14,8 @@ from PIL import Image
 from shared.data import images, ingested
 from shared.errors import DataError
 from shared.vertical import Ingested
-from verticals.medical import dicom_encode
-from verticals.medical.dicom_write import Code, Exposure, dermoscopic, photographic, save, secondary_capture
+from verticals.medical.dicom import dicom_encode
+from verticals.medical.dicom.dicom_write import Code, Exposure, dermoscopic, photographic, save, secondary_capture
 from verticals.medical.ingest import ingest
 
 pydicom = pytest.importorskip("pydicom")

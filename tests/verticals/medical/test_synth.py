@@ -9,10 +9,10 @@ import pytest
 
 from shared.data import images
 from shared.vertical import Ingested
-from verticals.medical import skin_optics, structures
-from verticals.medical.dicom_read import read
+from verticals.medical.dicom.dicom_read import read
+from verticals.medical.drawing import skin_optics, structures
+from verticals.medical.drawing.lesions import DRAW
 from verticals.medical.ingest import ingest
-from verticals.medical.lesions import DRAW
 from verticals.medical.synth import FORMS, photograph, synth
 
 pytest.importorskip("pydicom")

@@ -1,0 +1,1 @@
+"""DICOM objects: in, out, over the network, and as results."""

@@ -1,0 +1,1 @@
+"""Lesions drawn from descriptions of skin, light and structures."""

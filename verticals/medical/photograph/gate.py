@@ -1,0 +1,42 @@
+"""A picture in, what a Sample's provenance says about it, out: fit for a score, only noted, or to be taken again."""
+
+from shared.errors import DataError
+from shared.records import Provenance
+from verticals.medical.decide import NOT_SCORED, NOTED, QUALITY
+from verticals.medical.dicom.colour import Picture
+from verticals.medical.photograph import quality, skin
+from verticals.medical.privacy import burned_in
+
+TEXT = "writing seems to be burned into the picture and may name the patient: look before it leaves the site"
+NO_SKIN = "its colours are not those of skin: photograph the skin alone, in colour and in white light"
+
+
+def examined(picture: Picture) -> Provenance:
+    """What must stand beside a picture before anything may be said about it.
+
+    A blocking fault, colours unlike skin, or a picture too small to be looked at: the sentence why and how to take it
+    again, and nothing scores it. Lesser faults and writing in the picture are noted. Nothing here is about disease.
+
+    Args:
+        picture: ``(rows, columns, 3)`` uint8 sRGB.
+
+    Returns:
+        ``quality``, and where there is something to say ``not_scored`` and ``noted``.
+    """
+    try:
+        faults = quality.examine(picture)
+    except DataError as error:
+        return {QUALITY: "checked", NOT_SCORED: f"{error}; take it again with the camera's full size"}
+    blocking = [_words(f) for f in faults if f.blocking]
+    if skin.colour(picture).refused:
+        blocking.append(NO_SKIN)
+    noted = [_words(f) for f in faults if not f.blocking]
+    if burned_in.find(picture):
+        noted.append(TEXT)
+    told = {QUALITY: "checked", NOT_SCORED: "; ".join(blocking), NOTED: "; ".join(noted)}
+    return {name: words for name, words in told.items() if words}
+
+
+def _words(fault: quality.Fault) -> str:
+    beyond = f"{fault.name.replace('_', ' ')} ({fault.score:.2g}, a fault from {fault.limit:g})"
+    return f"{beyond}: {fault.advice[0].lower()}{fault.advice[1:].rstrip('.')}"

@@ -1,0 +1,1 @@
+"""Taking the person out of an object, and noticing what may name one."""

@@ -1,0 +1,114 @@
+"""A DICOM file in, a file that may be shown to a person for release out, with its receipt beside it.
+
+Pixels are looked at for burned-in text first: a file with text, or with pixels that cannot be looked at, is not
+written. Messages name files by their number and never by their path, which could name a patient.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared import atomic
+from shared.errors import DataError, LoupeError, Problem, require
+from verticals.medical.dicom import dicom_decode
+from verticals.medical.privacy import burned_in
+from verticals.medical.privacy.deidentify import Receipt, deidentify, silence
+from verticals.medical.privacy.pseudonyms import Key
+from verticals.medical.privacy.retention import Options
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+RECEIPT_SUFFIX = ".receipt.json"
+
+
+@dataclass(frozen=True)
+class Released:
+    """One file made.
+
+    Attributes:
+        path: The new file, named by its new SOP Instance UID.
+        receipt_path: What was done to which attribute, as JSON.
+        receipt: The same.
+    """
+
+    path: Path
+    receipt_path: Path
+    receipt: Receipt
+
+
+def release(
+    source: Path, out: Path, key: Key, options: Options | None = None, *, accept_text: bool = False
+) -> Released:
+    """De-identify one file and write it with its receipt, each whole or not at all.
+
+    Args:
+        source: A DICOM Part 10 file.
+        out: Folder of the result.
+        key: The secret behind pseudonyms and dates.
+        options: None for the defaults.
+        accept_text: A person has looked at the picture, and what looks like text in it names no one.
+
+    Raises:
+        DataError: Not a DICOM image, text in its pixels, or pixels that cannot be looked at. Nothing is written then.
+    """
+    pydicom = require("pydicom", extra="medical")
+    with silence("cannot be read"):
+        dataset = pydicom.dcmread(source)
+    if not accept_text:
+        _refuse_text(dataset)
+    made, receipt = deidentify(dataset, key, options)
+    path = out / f"{receipt.instance}.dcm"
+    stream = BytesIO()
+    with silence("cannot be written"):
+        made.save_as(stream, enforce_file_format=True)
+    receipt_path = out / f"{receipt.instance}{RECEIPT_SUFFIX}"
+    atomic.write(receipt_path, json.dumps(asdict(receipt), indent=1) + "\n")
+    atomic.write(path, stream.getvalue())
+    return Released(path, receipt_path, receipt)
+
+
+def release_folder(
+    source: Path, out: Path, key: Key, options: Options | None = None, *, accept_text: bool = False
+) -> tuple[tuple[Released, ...], tuple[Problem, ...]]:
+    """De-identify every file below a folder.
+
+    Returns:
+        Files made, and a Problem for each file that was not: ``"file 3 of 10"`` in the order of their paths.
+    """
+    files = sorted(f for f in source.rglob("*") if f.is_file() and not f.resolve().is_relative_to(out.resolve()))
+    made, problems = [], []
+    for number, file in enumerate(files, 1):
+        try:
+            made.append(release(file, out, key, options, accept_text=accept_text))
+        except LoupeError as error:
+            problems.append(Problem(f"file {number} of {len(files)}", str(error)))
+    return tuple(made), tuple(problems)
+
+
+def _refuse_text(dataset: "Dataset") -> None:
+    way = "blank or crop it, or accept it after a person has looked"
+    if dataset.get("BurnedInAnnotation") == "YES":
+        raise DataError(f"the object says that text is burned into its pixels; {way}")
+    frames = dicom_decode.decode(dataset, tell=lambda warning: None)
+    number = 0
+    while (frame := _next(frames)) is not None:
+        number += 1
+        found = burned_in.find(frame)
+        if found:
+            box = found[0].box
+            raise DataError(f"frame {number} shows what looks like text at {box.x0},{box.y0}; {way}")
+
+
+def _next(frames: Iterator[burned_in.Picture]) -> burned_in.Picture | None:
+    """The next frame; what a decoder says of a damaged one may quote the object, and is withheld."""
+    try:
+        with silence("has pixels that cannot be looked at"):
+            return next(frames, None)
+    except DataError:
+        raise DataError(
+            "the object has pixels that cannot be looked at, so that text in them would go out unseen; check the file"
+        ) from None
