@@ -151,12 +151,13 @@ def main() -> None:
     parser.add_argument("--procedural", type=Path)
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=Recipe.image_size, help="side in pixels")
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--tuned", action="store_true", help="fine-tune each instead of fitting a head alone")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "tuned_backbones.json")
     options = parser.parse_args()
-    known = backbones(options)
+    known = {name: replace(recipe, image_size=options.size) for name, recipe in backbones(options).items()}
     print(f"| set (labels) | {' | '.join(known)} |")
     print(f"| --- | {' | '.join('---' for _ in known)} |")
     speed: dict[str, list[float]] = {name: [] for name in known}
@@ -174,7 +175,9 @@ def main() -> None:
                 speed[backbone].append(len(vectors) / (time.process_time() - before))
                 x = np.stack([vectors[r.sample.id] for r in manifest.rows]).astype(np.float64)
                 if options.tuned:
-                    values = tuned_all(manifest, x, recipe, options, set=name, backbone=backbone)
+                    values = tuned_all(
+                        manifest, x, recipe, options, set=name, backbone=backbone, size=str(options.size)
+                    )
                 else:
                     values = probe(manifest, x, options.seeds)
                 means[backbone].append(float(np.mean(values)))

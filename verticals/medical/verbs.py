@@ -72,6 +72,8 @@ def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_js
         made, problems = release_folder(source, out, key, accept_text=accept_text)
     else:
         made, problems = (release(source, out, key, accept_text=accept_text),), ()
+    if not made and not problems:
+        raise DataError(f"{source}: holds no file; give a folder of DICOM images or one of them")
     remaining = sorted({note for each in made for note in each.receipt.remaining})
     left = [str(p) for p in problems]
     if as_json:

@@ -74,3 +74,11 @@ def test_inbox_receives_over_the_network_and_ends_with_ctrl_c(drawn: Path, tmp_p
 def test_an_inbox_open_to_anyone_beyond_this_machine_is_refused(tmp_path: Path) -> None:
     done = run("inbox", tmp_path / "in", "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 2 and "AE titles that are allowed" in done.stderr
+
+
+def test_a_folder_without_files_and_a_port_that_is_none_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("deidentify", tmp_path / "empty", "-o", tmp_path / "out", "--key", tmp_path / "key")
+    assert done.returncode == 2 and "holds no file" in done.stderr and len(done.stderr.splitlines()) == 1
+    done = run("inbox", tmp_path / "in", "--port", "99999")
+    assert done.returncode == 2 and "choose another port" in done.stderr and len(done.stderr.splitlines()) == 1

@@ -70,7 +70,7 @@ def listening(
         The port.
 
     Raises:
-        ConfigError: The port is taken, a title is not one, or anyone might send from elsewhere.
+        ConfigError: The port is taken or no port, a title is not one, or anyone might send from elsewhere.
     """
     ae = _entity(ae_title, allowed, host)
     keep.prepare(folder)
@@ -84,8 +84,9 @@ def listening(
     ]
     try:
         server = ae.start_server((host, port), block=False, evt_handlers=handlers)
-    except OSError as error:
-        raise ConfigError(f"{host}:{port}: cannot listen there ({error.strerror}); choose another port") from error
+    except (OSError, OverflowError) as error:  # taken or forbidden; no port at all
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{host}:{port}: cannot listen there ({why}); choose another port") from error
     assert server is not None
     number = int(server.server_address[1])
     log.info("inbox %s listens at %s:%d", ae_title, host, number)
