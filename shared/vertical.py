@@ -94,6 +94,7 @@ class Vertical:
         samples: What its Samples are, for the person at the terminal.
         always_ingest: Whether ordinary images go through ``ingest`` before a prediction too, because a gate stands
             there; otherwise only raw files of a bundle that looks at tiles.
+        notice: What must stand with every answer, wherever it is shown; empty where nothing must.
     """
 
     name: str
@@ -105,3 +106,4 @@ class Vertical:
     finds: str = "findings"
     samples: str = "images"
     always_ingest: bool = False
+    notice: str = ""

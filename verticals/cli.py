@@ -289,6 +289,32 @@ def report(findings: Path, truth: Path | None, store: str | None, page: Path | N
     _out(report_findings(findings, truth=truth, store=store, page=page), as_json, tell.reported)
 
 
+@cli.command()
+@click.argument("bundles", type=FILE, nargs=-1, required=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
+@click.option("--port", type=int, default=8001, show_default=True, help="Port of gRPC; 0 for a free one.")
+@click.option("--metrics-port", type=int, help="Port of Prometheus' /metrics; 0 for a free one. Default: none.")
+@click.option("--batch", type=int, default=16, show_default=True, help="Most images of one run of a model.")
+@click.option("--delay-ms", type=float, default=0.0, show_default=True, help="How long an idle model waits.")
+@click.option("--queue", type=int, default=256, show_default=True, help="Most images that wait; more are refused.")
+@click.option("--max-message-mb", type=int, default=64, show_default=True, help="Largest request.")
+@click.option("--threads", type=int, default=0, help="Threads of each model, 0 means all cores.")
+@click.option("--tls-cert", type=FILE, help="Certificate chain (PEM).")
+@click.option("--tls-key", type=FILE, help="Its private key (PEM).")
+@click.option("--token-file", type=FILE, help="File with the token that clients must send.")
+@click.option("--open-to-all", is_flag=True, help="Bind an outside address without TLS and token.")
+@json_option
+def serve(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Serve bundles over gRPC (Open Inference Protocol); stop it with Ctrl-C.
+
+    Any client of the protocol works unchanged, also tritonclient. The server is ready when every bundle has passed its
+    self-test. A bundle that was replaced is taken up by RepositoryModelLoad without dropping a request.
+    """
+    from verticals.serving import run
+
+    run(bundles, as_json=as_json, **options)
+
+
 def _out(facts: dict[str, Any], as_json: bool, words: Callable[[dict[str, Any]], str]) -> None:
     print(json.dumps(facts) if as_json else words(facts))
 

@@ -1,7 +1,9 @@
 """Image files in, RGB arrays out: every common mode, size limits before anything is decoded, one sentence per fault."""
 
 import hashlib
+import os
 import struct
+import tempfile
 import threading
 import warnings
 from collections import OrderedDict
@@ -113,6 +115,30 @@ def read(path: Path, *, window: Box | None = None, max_pixels: int = MAX_PIXELS)
             f"{width} x {height} pixels; ingest again"
         )
     return picture[window.y0 : window.y1, window.x0 : window.x1].copy()
+
+
+def decode(data: bytes, *, where: str, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode an image that is in memory, with the same result as :func:`read` gives for its file.
+
+    Args:
+        data: The file's bytes.
+        where: How a fault names it.
+        max_pixels: Larger images are refused before they are decoded.
+
+    Raises:
+        DataError: Not an image, truncated, of several pages, or too large.
+    """
+    # The readers want a path (TIFF by memory map, PNG's late chunks); a small file costs a tenth of a millisecond.
+    number, name = tempfile.mkstemp(prefix="loupe-")
+    path = Path(name)
+    try:
+        with os.fdopen(number, "wb") as stream:
+            stream.write(data)
+        return _decode(path, max_pixels)
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), where)) from error
+    finally:
+        path.unlink()
 
 
 def write_png(path: Path, array: Picture) -> None:

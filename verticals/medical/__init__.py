@@ -7,6 +7,7 @@ from verticals.medical.decide import decide
 from verticals.medical.ingest import ingest
 from verticals.medical.report import report
 from verticals.medical.synth import synth
+from verticals.medical.triage import DISCLAIMER
 
 VERTICAL = Vertical(
     "medical",
@@ -18,4 +19,5 @@ VERTICAL = Vertical(
     finds="lesions",
     samples="pictures of patients",
     always_ingest=True,
+    notice=DISCLAIMER,
 )

@@ -1,0 +1,237 @@
+"""The calls of the protocol, each a few lines over the repository; every refusal has its status code and sentence."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from shared.errors import BundleError, DataError, LoupeError
+from shared.inference import Answers
+from shared.records import Sample, as_json
+from shared.serving import messages
+from shared.serving import open_inference_pb2 as pb
+from shared.serving.batching import Overloaded, TooLate
+from shared.serving.repository import Repository, Served, UnknownModel
+from shared.serving.telemetry import Telemetry
+from shared.vertical import Case, Seen
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+EXTENSIONS = ("model_repository",)
+_CODES: tuple[tuple[type[Exception], Any], ...] = (
+    (Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooLate, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (UnknownModel, grpc.StatusCode.NOT_FOUND),
+    (BundleError, grpc.StatusCode.FAILED_PRECONDITION),
+    (DataError, grpc.StatusCode.INVALID_ARGUMENT),
+    (LoupeError, grpc.StatusCode.FAILED_PRECONDITION),
+)
+
+
+class Service:
+    """One method per call of the protocol; requests of all clients run in one event loop."""
+
+    def __init__(
+        self, repository: Repository, telemetry: Telemetry, *, version: str, most: int, max_pixels: int
+    ) -> None:
+        self._repository, self._telemetry, self._version = repository, telemetry, version
+        self._most, self._max_pixels = most, max_pixels
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:
+        """Whether the process answers."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Any) -> pb.ServerReadyResponse:
+        """Whether every model has passed its self-test."""
+        return pb.ServerReadyResponse(ready=self._repository.ready)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:
+        """Whether this model, in this version where one is named, answers."""
+        try:
+            self._repository.get(request.name, request.version)
+        except UnknownModel:
+            return pb.ModelReadyResponse(ready=False)
+        return pb.ModelReadyResponse(ready=True)
+
+    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Any) -> pb.ServerMetadataResponse:
+        """Name, version and extensions of the server."""
+        return pb.ServerMetadataResponse(name="loupe", version=self._version, extensions=EXTENSIONS)
+
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:
+        """Inputs and outputs of a model; -1 is any size."""
+        try:
+            served = self._repository.get(request.name, request.version)
+        except LoupeError as error:
+            await _refuse(context, error)
+            raise
+        response = pb.ModelMetadataResponse(name=served.name, versions=[served.version], platform="onnxruntime_onnx")
+        response.inputs.add(name=messages.IMAGE, datatype="UINT8", shape=[-1, -1, -1, 3])
+        response.inputs.add(name=messages.ENCODED, datatype="BYTES", shape=[-1])
+        for name, (datatype, shape) in outputs(served).items():
+            response.outputs.add(name=name, datatype=datatype, shape=shape)
+        return response
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
+        """Answer for the images of one request: all of them, or none and the reason."""
+        started, code = time.monotonic(), "CANCELLED"
+        # A name that nobody serves must not become a label of the metrics: there would be one for each typing error.
+        name = "unknown"
+        try:
+            name = self._repository.get(request.model_name).name
+            response = await self._infer(request, context.time_remaining())
+            code = "OK"
+            return response
+        except LoupeError as error:
+            code = _code(error).name
+            await _refuse(context, error)
+            raise
+        except Exception:
+            code = "INTERNAL"
+            raise
+        finally:
+            self._telemetry.request(name, code, time.monotonic() - started)
+
+    async def _infer(self, request: pb.ModelInferRequest, seconds: float | None) -> pb.ModelInferResponse:
+        started = time.monotonic()
+        served = self._repository.get(request.model_name, request.model_version)
+        asked = messages.asked(request, tuple(outputs(served)), most=self._most, max_pixels=self._max_pixels)
+        pictures = asked.pictures
+        if pictures is None:
+            pictures = await asyncio.to_thread(messages.decoded, asked.files, self._max_pixels)
+            # While files were decoded another version may have come; the old one takes nothing more.
+            served = self._repository.get(request.model_name, request.model_version)
+        left = None if seconds is None else seconds - (time.monotonic() - started)
+        maps = "class_map" in asked.outputs or "decision" in asked.outputs
+        answers = await served.batcher.ask(pictures, class_map=maps, features="features" in asked.outputs, seconds=left)
+        made = _made(served, answers, pictures, request.id, asked.outputs)
+        self._telemetry.answers(served.name, made["label"], int((answers.novelty > 1).sum()))
+        response = pb.ModelInferResponse(model_name=served.name, model_version=served.version, id=request.id)
+        return messages.answer(made, asked.outputs, response, parameters(served))
+
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
+        """Every model of the server with its state."""
+        response = pb.RepositoryIndexResponse()
+        for entry in self._repository.index():
+            if entry.state == "READY" or not request.ready:
+                response.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
+        return response
+
+    async def RepositoryModelLoad(
+        self, request: pb.RepositoryModelLoadRequest, context: Any
+    ) -> pb.RepositoryModelLoadResponse:
+        """Read a bundle again and swap it in, without dropping a request."""
+        if request.parameters:
+            given = ", ".join(sorted(request.parameters))
+            await _refuse(context, DataError(f"parameters {given}: a bundle is loaded as it is; send none"))
+        try:
+            await self._repository.load(request.model_name)
+        except LoupeError as error:
+            await _refuse(context, error)
+        return pb.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(
+        self, request: pb.RepositoryModelUnloadRequest, context: Any
+    ) -> pb.RepositoryModelUnloadResponse:
+        """Stop answering for a model."""
+        try:
+            await self._repository.unload(request.model_name)
+        except LoupeError as error:
+            await _refuse(context, error)
+        return pb.RepositoryModelUnloadResponse()
+
+
+def outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
+    """Datatype and shape of every output of a model; ``verdict`` and ``decision`` only where one picture is enough."""
+    labels = len(served.runtime.labels)
+    found: dict[str, tuple[str, list[int]]] = {
+        "probabilities": ("FP32", [-1, labels]),
+        "novelty": ("FP32", [-1]),
+        "risk": ("FP32", [-1]),
+        "label": ("BYTES", [-1]),
+        "class_map": ("FP32", [-1, labels, -1, -1]),
+        "features": ("FP32", [-1, -1]),
+    }
+    if served.judge.decide is not None:
+        found |= {"verdict": ("BYTES", [-1]), "decision": ("BYTES", [-1])}
+    return found
+
+
+def parameters(served: Served) -> dict[str, bool | int | float | str]:
+    """What stands with every answer: which bundle, what it certifies, the gate it passed, and what it is not."""
+    card = served.runtime.bundle.card
+    certificate = card["certificate"]
+    stated: dict[str, bool | int | float | str] = {
+        "bundle_hash": served.runtime.bundle.hash,
+        "vertical": served.runtime.bundle.vertical,
+        "gate": str(card.get("gate", "")),
+        "labels": json.dumps(list(served.runtime.labels)),
+        "certified": certificate is not None,
+        "notice": served.judge.notice,
+    }
+    if certificate is not None:
+        stated |= {
+            "certificate": str(certificate["sentence"]),
+            "threshold": float(certificate["threshold"]),
+            "certified_recall": float(certificate["certified_recall"]),
+        }
+    return stated
+
+
+def _made(
+    served: Served, answers: Answers, pictures: Any, request_id: str, wanted: tuple[str, ...]
+) -> Mapping[str, Any]:
+    """Every output by name, as far as it is wanted or counted."""
+    bundle = served.runtime.bundle
+    unsought = [i for i, label in enumerate(bundle.labels) if label in bundle.unsought]
+    made: dict[str, Any] = {
+        "probabilities": answers.probabilities,
+        "novelty": answers.novelty,
+        "risk": 1.0 - answers.probabilities[:, unsought].sum(1),
+        "label": [bundle.labels[i] for i in answers.probabilities.argmax(1)],
+        "class_map": answers.class_map,
+        "features": answers.features,
+    }
+    if served.judge.decide is not None and {"verdict", "decision"} & set(wanted):
+        decided = [
+            served.judge.decide(_case(served, answers, i, picture.shape, request_id))
+            for i, picture in enumerate(pictures)
+        ]
+        made["verdict"] = [d.verdict.value for d in decided]
+        made["decision"] = [json.dumps(as_json(d)) for d in decided]
+    return made
+
+
+def _case(served: Served, answers: Answers, i: int, shape: tuple[int, ...], request_id: str) -> Case:
+    bundle = served.runtime.bundle
+    frame = f"{request_id or 'request'}[{i}]"
+    sample = Sample(frame, "", shape[1], shape[0], frame=frame)
+    probabilities = dict(zip(bundle.labels, map(float, answers.probabilities[i]), strict=True))
+    possible = served.runtime.possible(Answers(answers.probabilities[i : i + 1], answers.novelty[i : i + 1]))
+    maps = None if answers.class_map is None else answers.class_map[i]
+    seen = Seen(sample, probabilities, float(answers.novelty[i]), maps, None if possible is None else possible[0])
+    return Case(frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought)
+
+
+def _code(error: Exception) -> Any:
+    return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+async def _refuse(context: Any, error: Exception) -> None:
+    await context.abort(_code(error), str(error))
+
+
+def handler(service: Service) -> Any:
+    """The service as gRPC takes it, made from the protocol's own description."""
+    from google.protobuf import message_factory
+
+    methods = {}
+    for method in SERVICE.methods:
+        request = message_factory.GetMessageClass(method.input_type)
+        methods[method.name] = grpc.unary_unary_rpc_method_handler(
+            getattr(service, method.name),
+            request_deserializer=request.FromString,
+            response_serializer=lambda message: message.SerializeToString(),
+        )
+    return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
