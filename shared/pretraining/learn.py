@@ -30,6 +30,7 @@ class Schedule:
         frozen_norm: Keep the batch normalisations' statistics, as small batches would only blur inherited ones.
         seed: Of scenes and crops.
         device: ``cpu`` or ``cuda``.
+        steps: End after so many steps instead, however long they take; 0 means that the time decides.
     """
 
     seconds: float
@@ -40,6 +41,11 @@ class Schedule:
     frozen_norm: bool = True
     seed: int = 0
     device: str = "cpu"
+    steps: int = 0
+
+    def done(self, steps: int, seconds: float) -> float:
+        """Which share is done, 0 to 1."""
+        return min(steps / self.steps if self.steps else seconds / self.seconds, 1.0)
 
 
 def learn(
@@ -65,7 +71,7 @@ def learn(
     stream = crops.batches(schedule.seed, batch=schedule.batch, side=schedule.side, views=schedule.views)
     for made in stream:
         now = time.monotonic()
-        done = min((now - start) / schedule.seconds, 1.0)
+        done = schedule.done(len(losses), now - start)
         if done >= 1 and losses:
             break
         rate = schedule.learning_rate * min(1.0, (len(losses) + 1) / 100) * 0.5 * (1 + np.cos(np.pi * done))
