@@ -1,0 +1,121 @@
+"""What the server costs over the runtime in the same process, and what it does with 64 clients at once.
+
+    python benchmarks/serving.py BUNDLE PHOTOGRAPHS/SET/images [--images 200]
+
+The client is tritonclient, on the same machine and cores. Latency: one image, the runtime and the server in turn, so
+that both meet the same load. Throughput: all images through the runtime in batches of 16, then through the server by 64
+clients of which each waits for its answer; both as often as ``--rounds`` says, in turn. Prints Markdown.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+
+from shared.data import images
+from shared.inference import Runtime
+
+CLIENTS, BATCH = 64, 16
+
+
+def request(picture: np.ndarray) -> list:
+    tensor = triton.InferInput("image", [1, *picture.shape], "UINT8")
+    tensor.set_data_from_numpy(picture[None])
+    return [tensor]
+
+
+def latency(runtime: Runtime, client: triton.InferenceServerClient, name: str, pictures: list) -> tuple[list, list]:
+    """Milliseconds of each image in the process and over gRPC."""
+    own, served = [], []
+    for picture in pictures:
+        start = time.perf_counter()
+        runtime.predict([picture])
+        middle = time.perf_counter()
+        client.infer(name, request(picture))
+        end = time.perf_counter()
+        own.append(1000 * (middle - start))
+        served.append(1000 * (end - middle))
+    return own, served
+
+
+def encoded_latency(client: triton.InferenceServerClient, name: str, pictures: list) -> list:
+    """Milliseconds of each image as JPEG, decoded by the server."""
+    found = []
+    for picture in pictures:
+        data = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()
+        tensor = triton.InferInput("encoded", [1], "BYTES")
+        tensor.set_data_from_numpy(np.array([data], dtype=object))
+        start = time.perf_counter()
+        client.infer(name, [tensor])
+        found.append(1000 * (time.perf_counter() - start))
+    return found
+
+
+async def crowd(where: str, name: str, pictures: list) -> float:
+    """Images per second by 64 clients that share the work."""
+    todo = iter(pictures)
+    async with triton_aio.InferenceServerClient(where) as client:
+
+        async def one() -> None:
+            for picture in todo:
+                await client.infer(name, request(picture))
+
+        start = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(CLIENTS)))
+        return len(pictures) / (time.perf_counter() - start)
+
+
+def alone(runtime: Runtime, pictures: list) -> float:
+    """Images per second in this process, in batches."""
+    start = time.perf_counter()
+    for i in range(0, len(pictures), BATCH):
+        runtime.predict(pictures[i : i + BATCH])
+    return len(pictures) / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--images", dest="count", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    side = 224
+    files = sorted(f for f in options.images.rglob("*") if f.suffix.lower() in images.SUFFIXES)[: options.count]
+    pictures = [cv2.resize(images.read(f), (side, side), interpolation=cv2.INTER_AREA) for f in files]
+    loupe = str(Path(sys.executable).parent / "loupe")
+    line = [loupe, "serve", str(options.bundle), "--port", "0", "--batch", str(BATCH), "--json"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
+        facts = json.loads(server.stdout.readline())
+        where, (name,) = f"127.0.0.1:{facts['port']}", facts["models"]
+        client, runtime = triton.InferenceServerClient(where), Runtime.open(options.bundle)
+        latency(runtime, client, name, pictures[:20])
+        own, served = latency(runtime, client, name, pictures)
+        files_ms = encoded_latency(client, name, pictures)
+        pairs = [(alone(runtime, pictures), asyncio.run(crowd(where, name, pictures))) for _ in range(options.rounds)]
+        server.terminate()
+    print(f"{len(pictures)} images of {side} x {side} px, one at a time, milliseconds:\n")
+    print("| way | p50 | p95 |\n| --- | --- | --- |")
+    for way, values in (("in the process", own), ("over gRPC, pixels", served), ("over gRPC, JPEG", files_ms)):
+        print(f"| {way} | {statistics.median(values):.2f} | {np.quantile(values, 0.95):.2f} |")
+    over = [s - o for s, o in zip(served, own, strict=True)]
+    print(f"\nserver over process, p50: {statistics.median(over):.2f} ms")
+    ratio = [s / o for o, s in pairs]
+    print(
+        f"{CLIENTS} clients at once: {statistics.median(s for _, s in pairs):.0f} images per second, in the process in "
+        f"batches of {BATCH} {statistics.median(o for o, _ in pairs):.0f}; ratio {statistics.median(ratio):.2f} "
+        f"[{min(ratio):.2f} .. {max(ratio):.2f}] over {len(pairs)} rounds"
+    )
+
+
+if __name__ == "__main__":
+    main()
