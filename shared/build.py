@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from shared import atomic, packing
 from shared.building import adopt, candidates, card, measure
 from shared.building.adopt import Trial
@@ -19,12 +21,14 @@ from shared.data import sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.deadline import Deadline
 from shared.errors import BundleError, DataError, Problem
+from shared.evaluate import samples_table
 from shared.inference import bundle as bundles
 from shared.inference import nearest, novelty
 from shared.recipe import Recipe
 from shared.reporting import build_page
 from shared.taxonomy import Taxonomy, guess_ok
 from shared.training import features
+from shared.updating import memory
 
 FIRST_MODEL_SECONDS = 40.0
 """When features of all images take longer than this, a first bundle is written from those that are there."""
@@ -122,6 +126,7 @@ class _Builder:
         self.problems: tuple[Problem, ...] = ()
         self.first_model: float | None = None
         self.outlook: dict[str, Any] = {}
+        self.table: pd.DataFrame | None = None
 
     def run(self) -> dict[str, Any]:
         """From features to the last bundle."""
@@ -220,6 +225,7 @@ class _Builder:
                 deviation=best.head.deviation,
                 paths=[row.sample.path for row in train.rows],
             )
+            kept = memory.of(memory.key(best.extractor.origin, best.image_size), own)
             facts = card.facts(work, self.trials, self.rows, self.problems, novel) | self.outlook
         with work.clock.on("writing"):
             said = ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")
@@ -230,7 +236,7 @@ class _Builder:
             facts["onnx_parity"] = {**best.extractor.parity, **agreement}
             facts["size_bytes"] = len(model)
             self._time(facts)
-            sealed = packing.write(self.out, model, facts, work.manifest, work.components, exemplars)
+            sealed = packing.write(self.out, model, facts, self._table(), (exemplars, *kept))
         if self.first_model is None:
             self.first_model = round(work.deadline.elapsed, 1)
         self._time(facts)
@@ -239,6 +245,12 @@ class _Builder:
         build_page.write(facts, Path(facts["report"]), hardest=measure.hardest(work, best, own["test"]))
         work.say(_told(facts, len(work.manifest.rows)))
         return facts
+
+    def _table(self) -> pd.DataFrame:
+        """Which image serves for what; it takes a look at each image, and stays the same between bundles."""
+        if self.table is None:
+            self.table = samples_table(self.work.manifest, self.work.components)
+        return self.table
 
     def _time(self, facts: dict[str, Any]) -> None:
         facts["seconds"] = round(self.work.deadline.elapsed, 1)

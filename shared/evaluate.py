@@ -21,20 +21,22 @@ from shared.vertical import Seen
 SAMPLES = "samples.csv"
 
 
-def write_samples(manifest: Manifest, components: Mapping[str, int], path: Path) -> None:
-    """Write down which image served for what, so that a later evaluation can leave out what the bundle has seen.
+def samples_table(manifest: Manifest, components: Mapping[str, int | str]) -> pd.DataFrame:
+    """Which image served for what, so that a later evaluation can leave out what the bundle has seen.
 
     Args:
         manifest: Rows with their splits.
         components: Component of each image id, see :func:`shared.data.splits.split`.
-        path: The table.
+
+    Returns:
+        Columns id, split, group, component and, for whole images, picture: their perceptual hash in hexadecimal.
     """
     rows = [(r.sample.id, r.split, r.sample.group, components[r.sample.id]) for r in manifest.rows]
     table = pd.DataFrame(rows, columns=["id", "split", "group", "component"])
     if all(r.sample.window is None for r in manifest.rows):
         hashes, decoded = splits.perceptual_hashes(manifest)
         table["picture"] = [f"{h:016x}" if d else "" for h, d in zip(hashes.tolist(), decoded, strict=True)]
-    table.to_csv(path, index=False)
+    return table
 
 
 def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:

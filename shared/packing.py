@@ -2,21 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from shared import atomic
-from shared.data.manifest import Manifest
 from shared.errors import ExportError
-from shared.evaluate import SAMPLES, write_samples
+from shared.evaluate import SAMPLES
 from shared.export import graph
 from shared.inference import Bundle, calibration, runtime
 from shared.inference import bundle as bundles
-from shared.inference.nearest import Exemplars
 from shared.inference.novelty import Novelty
 from shared.reporting import card
+
+
+class Kept(Protocol):
+    """What a bundle keeps of its images."""
+
+    def save(self, folder: Path) -> Path:
+        """Write itself as one file into a folder."""
+
 
 TOLERANCE = 1e-4
 """Largest difference between a probability of the graph (float32) and of the head (float64)."""
@@ -79,9 +86,8 @@ def write(
     out: Path,
     model: bytes,
     facts: Mapping[str, Any],
-    manifest: Manifest,
-    components: Mapping[str, int],
-    exemplars: Exemplars | None = None,
+    samples: pd.DataFrame,
+    memory: Sequence[Kept] = (),
 ) -> Bundle:
     """Write the folder whole or not at all; it is loaded and self-tested before it takes its name.
 
@@ -89,15 +95,14 @@ def write(
         out: The bundle's folder; an older bundle there is replaced.
         model: Content of ``model.onnx``.
         facts: Content of ``bundle.json`` and of the model card.
-        manifest: The images that were used, and for what.
-        components: Component of each image id.
-        exemplars: Training images as vectors, for "what does this look like"; no picture is among them.
+        samples: The images that were used, and for what, see :func:`shared.evaluate.samples_table`.
+        memory: What else it keeps of its images, each a file; no picture is among them.
     """
     with atomic.folder(out) as folder:
         (folder / bundles.MODEL).write_bytes(model)
-        write_samples(manifest, components, folder / SAMPLES)
-        if exemplars is not None:
-            exemplars.save(folder)
+        samples.to_csv(folder / SAMPLES, index=False)
+        for kept in memory:
+            kept.save(folder)
         (folder / "MODEL_CARD.md").write_text(card.render(facts), encoding="utf-8")
         bundles.seal(folder, facts)
         runtime.Runtime.open(folder)

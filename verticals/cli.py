@@ -290,6 +290,69 @@ def report(findings: Path, truth: Path | None, store: str | None, page: Path | N
 
 
 @cli.command()
+@click.argument("bundle", type=FILE)
+@click.argument("data", required=False)
+@click.option("-o", "out", type=FILE, required=True, help="Folder of the new bundle.")
+@click.option("--forget", multiple=True, metavar="ID|FILE|FOLDER", help="Images to take out; repeatable.")
+@click.option("--shadow", type=FILE, help="Folder of recent images on which answers are compared.")
+@click.option("--registry", type=FILE, help="Promote what passed the gate into this registry.")
+@click.option("--accept", multiple=True, metavar="CHECK", help="A check of the gate that a person answers for.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One limit of the gate; repeatable.")
+@json_option
+def update(
+    bundle: Path,
+    data: str | None,
+    out: Path,
+    forget: tuple[str, ...],
+    shadow: Path | None,
+    registry: Path | None,
+    accept: tuple[str, ...],
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Teach a bundle new images, verdicts or labels, or take images out; no old picture is needed.
+
+    DATA is what a build takes, or the review log (a .sqlite file or a URL). A gate compares the candidate with its
+    parent on images that neither learnt from, and refuses, with the reason, what made it worse.
+    """
+    from shared import config
+    from shared.update import Wish
+    from shared.update import update as update_bundle
+    from shared.updating.gate import Limits
+    from verticals import tell
+
+    limits = config.load(Limits, overrides=overrides)
+    wish = Wish(data, forget, None, shadow, limits, accept)
+    _out(update_bundle(bundle, out, wish, taxonomy=_taxonomy_of(bundle), into=registry), as_json, tell.updated)
+
+
+@cli.command()
+@click.argument("bundle", type=FILE)
+@click.argument("other", type=FILE)
+@click.option("-o", "out", type=FILE, required=True, help="Folder of the new bundle.")
+@json_option
+def merge(bundle: Path, other: Path, out: Path, as_json: bool) -> None:
+    """Pool two bundles of the same backbone: as if all images had been in one place. No picture is exchanged."""
+    from shared.update import Wish
+    from shared.update import update as update_bundle
+    from verticals import tell
+
+    _out(update_bundle(bundle, out, Wish(merge=other), taxonomy=_taxonomy_of(bundle)), as_json, tell.updated)
+
+
+@cli.command("roll-back")
+@click.argument("registry", type=FILE)
+@json_option
+def roll_back(registry: Path, as_json: bool) -> None:
+    """Make the version before the present one answer again."""
+    from shared.inference import registry as registries
+    from verticals import tell
+
+    found = registries.roll_back(registry)
+    _out({"registry": str(registry), "current": found.current, "previous": found.previous}, as_json, tell.rolled_back)
+
+
+@cli.command()
 @click.argument("bundles", type=FILE, nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
 @click.option("--port", type=int, default=8001, show_default=True, help="Port of gRPC; 0 for a free one.")
@@ -313,6 +376,13 @@ def serve(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     from verticals.serving import run
 
     run(bundles, as_json=as_json, **options)
+
+
+def _taxonomy_of(bundle: Path) -> Any:
+    from shared.inference import bundle as bundles
+    from shared.inference import registry
+
+    return _taxonomy(bundles.load(registry.resolve(bundle)).vertical)
 
 
 def _out(facts: dict[str, Any], as_json: bool, words: Callable[[dict[str, Any]], str]) -> None:

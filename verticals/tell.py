@@ -188,3 +188,26 @@ def _of_parts(facts: Facts) -> str:
             f"median {review['seconds_median']:.1f} s per verdict"
         )
     return "\n".join(lines)
+
+
+def updated(facts: Facts) -> str:
+    """For ``loupe update`` and ``loupe merge``."""
+    gate = facts["update"]
+    lines = [
+        f"{facts['bundle']}: {', '.join(facts['labels'])}",
+        f"gate {gate['id']}: passed {len(gate['checks'])} checks",
+    ]
+    lines += [f"  {check['said']}" for check in gate["checks"]]
+    test = facts["test"]
+    if test.get("n"):
+        lines.append(f"balanced accuracy  {rate(test['balanced_accuracy'])}")
+    if facts["certificate"]:
+        lines.append(facts["certificate"]["sentence"])
+    if facts["registry"]:
+        lines.append(f"promoted: {facts['registry']['path']} answers with {facts['registry']['current']}")
+    return "\n".join(lines)
+
+
+def rolled_back(facts: Facts) -> str:
+    """For ``loupe roll-back``."""
+    return f"{facts['registry']} answers with {facts['current'][:12]} again; {facts['previous'][:12]} is kept"

@@ -180,7 +180,7 @@ def split(manifest: Manifest, recipe: Recipe, near: Near | None = None) -> tuple
         assigned = _with_validation([row.split for row in rows], component, y, validation, seed)
         before = leaked(np.array([row.split for row in rows]), component)
     else:
-        assigned = _assign(component, y, target, seed)
+        assigned = assign(component, y, target, seed)
         random = np.random.default_rng(seed).choice(SPLITS, len(rows), p=target)
         before = leaked(random, component)
     done = manifest.with_rows(replace(row, split=s) for row, s in zip(rows, assigned, strict=True))
@@ -250,7 +250,7 @@ def _largest(manifest: Manifest, pairs: NDArray[np.int64]) -> int:
     return max(sizes.values())
 
 
-def _assign(component: NDArray[np.int32], y: NDArray[np.int64], target: NDArray[np.float64], seed: int) -> list[str]:
+def assign(component: NDArray[np.int32], y: NDArray[np.int64], target: NDArray[np.float64], seed: int) -> list[str]:
     """Largest components of the rarest labels first, each to the split that lacks its labels most."""
     counts = np.zeros((component.max() + 1, y.max() + 1))
     np.add.at(counts, (component, y), 1)
@@ -278,7 +278,7 @@ def _with_validation(
         return splits
     train = np.array([i for i, s in enumerate(splits) if s == "train"])
     _, renumbered = np.unique(component[train], return_inverse=True)
-    parts = _assign(renumbered.astype(np.int32), y[train], np.array([1 - validation, validation, 1e-9]), seed)
+    parts = assign(renumbered.astype(np.int32), y[train], np.array([1 - validation, validation, 1e-9]), seed)
     out = list(splits)
     for i, s in zip(train, parts, strict=True):
         out[i] = "validation" if s == "validation" else "train"

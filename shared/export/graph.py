@@ -160,6 +160,38 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
     return model
 
 
+def taken_apart(model: Any) -> tuple[Any, Head, Novelty]:
+    """The inverse of :func:`with_head`: the graph before the head, the head (temperature put into it), the novelty.
+
+    Args:
+        model: ModelProto of a bundle.
+    """
+    numbers = {
+        i.name: onnx.numpy_helper.to_array(i).astype(np.float64)
+        for i in model.graph.initializer
+        if i.name.startswith("loupe_") and i.data_type == onnx.TensorProto.FLOAT
+    }
+    head = Head(
+        numbers["loupe_mean"],
+        1.0 / numbers["loupe_inverse"],
+        numbers["loupe_weights"],
+        numbers["loupe_bias"],
+        1.0,
+    )
+    novel = Novelty(
+        numbers["loupe_plain"].astype(np.float32),
+        (1.0 / numbers["loupe_inverse_deviations"]).astype(np.float32),
+        1.0 / numbers["loupe_residual"].item(),
+        1.0 / numbers["loupe_novelty_scale"].item(),
+    )
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    # The extractor wants to know the type of what it ends at.
+    whole.graph.value_info.append(_value("field", onnx.TensorProto.FLOAT, ["batch", len(head.mean), "rows", "columns"]))
+    before = onnx.utils.Extractor(whole).extract_model(["image"], ["features", "field"])
+    return before, head, novel
+
+
 def _novelty_nodes() -> list[Any]:
     return [
         _node("MatMul", ["loupe_z", "loupe_plain"], "loupe_along"),

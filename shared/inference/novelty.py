@@ -90,6 +90,30 @@ def fit(train: NDArray[np.floating], held_out: NDArray[np.floating], *, componen
         components: Most main directions to keep.
     """
     plain, values, total = principal(train, max(1, min(components, len(train) // 4, np.shape(train)[1] - 1)))
+    return _scaled(plain, values, total, held_out)
+
+
+def from_covariance(
+    covariance: NDArray[np.float64], n: int, held_out: NDArray[np.floating], *, components: int = 64
+) -> Novelty:
+    """The same as :func:`fit`, where of the training images only their covariance is known.
+
+    Args:
+        covariance: ``(features, features)`` of the standardised features about their own mean.
+        n: Number of training images.
+        held_out: Standardised features ``(m, features)`` of other images.
+        components: Most main directions to keep.
+    """
+    features = len(covariance)
+    k = max(1, min(components, n // 4, features - 1))
+    values, vectors = np.linalg.eigh(covariance)
+    values, plain = np.maximum(values[::-1][:k], 1e-9), vectors[:, ::-1][:, :k]
+    return _scaled(plain, values, float(covariance.trace()), held_out)
+
+
+def _scaled(
+    plain: NDArray[np.float64], values: NDArray[np.float64], total: float, held_out: NDArray[np.floating]
+) -> Novelty:
     features, k = plain.shape
     residual = max((total - float(values.sum())) / (features - k), 1e-6)
     draft = Novelty(plain.astype(np.float32), np.sqrt(values).astype(np.float32), residual, 1.0)

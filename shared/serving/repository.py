@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import BundleError, ConfigError, LoupeError
-from shared.inference import Runtime
+from shared.inference import Runtime, registry
 from shared.records import Decision
 from shared.serving.batching import Batcher, Limits
 from shared.serving.telemetry import Telemetry
@@ -123,7 +123,7 @@ class Repository:
         path = self._path(name)
         async with self._loading[name]:
             try:
-                runtime = await asyncio.to_thread(Runtime.open, path, threads=self._threads)
+                runtime = await asyncio.to_thread(lambda: Runtime.open(registry.resolve(path), threads=self._threads))
                 judge = await asyncio.to_thread(self._judge, runtime.bundle.vertical)
             except LoupeError as error:
                 self._reasons[name] = f"not loaded: {error}"
@@ -169,7 +169,7 @@ class Repository:
 
 
 def names(paths: Sequence[Path]) -> Mapping[str, Path]:
-    """Model names of bundles: the folder's name without ``.bundle``.
+    """Model names of bundles and registries: the folder's name without ``.bundle``.
 
     Raises:
         ConfigError: None is given, or two have one name.

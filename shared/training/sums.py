@@ -211,6 +211,19 @@ class Sums:
         solution = cho_solve(cho_factor(gram, overwrite_a=True), right)
         return Head(mean + self.origin, deviation, solution, np.full(len(labels), 1.0 / len(labels)), temperature)
 
+    def covariance(self, deviation: Matrix) -> Matrix:
+        """Covariance ``(d, d)`` of all images, each with the same weight, about their mean and divided by deviations.
+
+        Args:
+            deviation: ``(d,)`` above 0, e.g. the head's.
+        """
+        sums = [block.sums(self.origin) for block in self.blocks.values()]
+        n = sum(block.count for block in self.blocks.values())
+        mean = sum((total for total, _ in sums), np.zeros_like(self.origin)) / n
+        gram = sum((own for _, own in sums), np.zeros((len(mean), len(mean)))) / n - np.outer(mean, mean)
+        result: Matrix = gram / np.outer(deviation, deviation)
+        return result
+
     def save(self, folder: Path) -> Path:
         """Write them as :data:`FILE` into a folder; equal sums give equal bytes."""
         pack = require("safetensors.numpy", extra="train").save

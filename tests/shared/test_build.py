@@ -50,7 +50,7 @@ def test_evaluation_leaves_out_what_the_bundle_has_seen_also_for_windows(bundle:
     from dataclasses import replace
 
     from shared.data.manifest import Manifest, Row
-    from shared.evaluate import SAMPLES, write_samples
+    from shared.evaluate import SAMPLES, samples_table
     from shared.records import Box, Sample
 
     rows = tuple(
@@ -60,7 +60,8 @@ def test_evaluation_leaves_out_what_the_bundle_has_seen_also_for_windows(bundle:
     opened = bundles.load(bundle)
     folder = pictures.parent / "samples-only"
     folder.mkdir(exist_ok=True)
-    write_samples(Manifest(rows, folder), {row.sample.id: i for i, row in enumerate(rows)}, folder / SAMPLES)
+    table = samples_table(Manifest(rows, folder), {row.sample.id: i for i, row in enumerate(rows)})
+    table.to_csv(folder / SAMPLES, index=False)
     left = unseen(replace(opened, path=folder), Manifest(rows, folder))
     assert [row.sample.id for row in left] == ["ab@1,0,8,8"]
 

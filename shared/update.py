@@ -1,0 +1,216 @@
+"""The update: a bundle and what people have said since in; a candidate that passed the gate out, or why not.
+
+The backbone stays as it is; the head is the closed-form one over old and new images together, from the sums that the
+bundle carries: no old picture is needed, and the result is the same as fitting on all of them again.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared import atomic, packing
+from shared.data import images, sources
+from shared.errors import BundleError, DataError
+from shared.inference import Runtime, registry
+from shared.inference import bundle as bundles
+from shared.taxonomy import Taxonomy
+from shared.updating import candidate, intake, memory
+from shared.updating import gate as gates
+from shared.updating.candidate import Model
+from shared.updating.gate import Check, Gate, Limits
+from shared.updating.intake import Intake
+from shared.updating.memory import Memory
+
+
+def to_stderr(text: str) -> None:
+    """Where progress is told: never stdout, which belongs to the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an update is to do.
+
+    Attributes:
+        data: New labelled images, or a review log; None for none.
+        forget: Images to take out: ids (the first digits are enough), or files and folders of them.
+        merge: Another bundle whose sums come in; None for none.
+        shadow: Folder of recent images, without labels, on which the answers are compared; None for none.
+        limits: What it may cost.
+        accept: Names of checks that a person has answered for: ``labels of the new images``, ``new images``.
+    """
+
+    data: Path | str | None = None
+    forget: tuple[str, ...] = ()
+    merge: Path | None = None
+    shadow: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+    accept: tuple[str, ...] = ()
+
+
+def update(
+    bundle: Path,
+    out: Path,
+    wish: Wish,
+    *,
+    taxonomy: Taxonomy | None = None,
+    into: Path | None = None,
+    say: Callable[[str], None] = to_stderr,
+) -> dict[str, Any]:
+    """Make a candidate from a bundle and what a wish brings or takes, and let it through the gate.
+
+    Args:
+        bundle: The parent; a registry means the version that answers in it.
+        out: Folder of the candidate's bundle.
+        wish: What to do.
+        taxonomy: The vertical's labels.
+        into: Registry into which a candidate that passed is promoted; None for none.
+        say: Told what was decided and why.
+
+    Returns:
+        The facts that ``loupe update --json`` prints.
+
+    Raises:
+        Refused: The gate does not let it through; its reasons lie beside ``out`` as ``<out>.gate.json``.
+        BundleError: The parent cannot be updated.
+        DataError: There is nothing to learn, or an image to forget is not there.
+    """
+    place = registry.resolve(bundle)
+    if not (wish.data or wish.forget or wish.merge):
+        raise DataError("nothing to update: give new labelled images, a review log, --forget or a bundle to merge")
+    if out.exists() and not (out / bundles.CARD).is_file():
+        raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
+    atomic.check(out)
+    runtime = Runtime.open(place)
+    before = memory.load(runtime.bundle)
+    parent = candidate.opened(place, runtime.labels)
+    left = _without(runtime, before, wish.forget)
+    new = _new(runtime, left, wish, taxonomy, say)
+    after = left if new is None else memory.taken_in(left, new)
+    if wish.merge is not None:
+        after = _merged(after, parent, registry.resolve(wish.merge))
+    made = candidate.make(runtime, parent, after, [] if new is None else new.pictures)
+    forgotten = tuple(sorted(set(before.sums.labels) - set(left.sums.labels)))
+    checks = _checks(parent, left, made.model, after, new, wish, forgotten)
+    verdict = Gate(tuple(replace(c, passed=c.passed or c.name in wish.accept) for c in checks))
+    for check in verdict.checks:
+        say(f"{'passed ' if check.passed else 'REFUSED'} {check.name}: {check.said}")
+    note = gates.record(verdict, {"parent": runtime.bundle.hash, "accepted": list(wish.accept)})
+    if not verdict.passed:
+        atomic.write(out.with_name(out.name + ".gate.json"), json.dumps(note, indent=2))
+        raise gates.Refused(f"{bundle}: not updated: {verdict}; nothing was changed")
+    facts = made.facts | {"gate": verdict.id, "update": note | _history(runtime, new, wish)}
+    paths = {} if new is None else {row.sample.id: row.sample.path for row in new.rows}
+    exemplars = candidate.with_paths(made.exemplars, paths)
+    kept = (after.sums, after.held) if exemplars is None else (exemplars, after.sums, after.held)
+    sealed = packing.write(out, made.data, facts, after.table, kept)
+    promoted = registry.promote(into, out, {"gate": verdict.id, "parent": runtime.bundle.hash}) if into else None
+    return facts | {
+        "bundle": str(out),
+        "bundle_hash": sealed.hash,
+        "registry": None if promoted is None else {"path": str(into), "current": promoted.current[:12]},
+    }
+
+
+def _without(runtime: Runtime, before: Memory, wanted: Sequence[str]) -> Memory:
+    """Without the images to forget; those given as files are looked at, since a folded one cannot go by its id."""
+    ids = [w for w in wanted if not Path(w).exists()]
+    given: dict[str, NDArray[np.float32]] = {}
+    for path in (Path(w) for w in wanted if Path(w).exists()):
+        samples, folder, _ = sources.samples(path)
+        known = [s for s in samples if s.id in before.labels]
+        if not known:
+            raise DataError(f"--forget {path}: not one of its {len(samples)} images is in the bundle")
+        answers = runtime.predict([images.read(folder / s.path) for s in known], features=True)
+        assert answers.features is not None
+        given |= dict(zip((s.id for s in known), answers.features, strict=True))
+    return before.forget([*ids, *given], given) if wanted else before
+
+
+def _new(
+    runtime: Runtime, left: Memory, wish: Wish, taxonomy: Taxonomy | None, say: Callable[[str], None]
+) -> Intake | None:
+    if wish.data is None:
+        return None
+    manifest, problems = intake.read(wish.data, taxonomy)
+    found = intake.look(
+        runtime, manifest, left.labels, taxonomy, problems, seed=int(runtime.bundle.card["recipe"]["seed"])
+    )
+    for problem in found.problems[:20]:
+        say(f"left out: {problem}")
+    counts = Counter(row.label for row in found.rows)
+    say(f"{len(found.rows)} new images: {', '.join(f'{label} {n}' for label, n in counts.most_common())}")
+    return found
+
+
+def _merged(own: Memory, parent: Model, other: Path) -> Memory:
+    """With the sums of another bundle, after its backbone was seen to give the same features."""
+    runtime = Runtime.open(other)
+    far = candidate.opened(other, runtime.labels)
+    patterns = packing.golden_patterns()
+    a, b = (candidate.features_of(model, patterns) for model in (parent, far))
+    if a.shape != b.shape or float(np.abs(a - b).max()) > 1e-3 * float(np.abs(a).max()):
+        raise DataError(f"{other}: its backbone gives other features than this bundle's; build both with the same one")
+    return memory.merged(own, memory.load(runtime.bundle), runtime.bundle.hash[:8])
+
+
+def _checks(
+    parent: Model, left: Memory, made: Model, after: Memory, new: Intake | None, wish: Wish, forgotten: Sequence[str]
+) -> list[Check]:
+    """Every question of the gate, asked of what neither model was fitted on."""
+    checks = [gates.labels_stay(parent.labels, made.labels, forgotten)]
+    if new is not None:
+        checks += _about_the_new(parent, left, new)
+    both = [label for label in parent.labels if label in made.labels]
+    pairs = zip(after.held.splits, after.held.labels, strict=True)
+    judges = after.held.where([split == "test" and label in both for split, label in pairs])
+    truth = np.array([both.index(label) for label in judges.labels], np.int64)
+    further = [label for label in made.labels if label not in both]
+    old = parent.answers(judges).over(parent.labels, both)
+    own = made.answers(judges).over(made.labels, [*both, *further])
+    checks += gates.old_and_new(old, own, truth, judges.components, both, wish.limits)
+    checks.append(gates.cost(old, own, len(further), wish.limits))
+    return checks + ([_shadow(parent, made, wish.shadow, wish.limits)] if wish.shadow else [])
+
+
+def _about_the_new(parent: Model, left: Memory, new: Intake) -> list[Check]:
+    """Whether the new images and their labels can be believed, going by what the parent knows."""
+    usual = parent.answers(left.held)
+    labels = parent.labels
+    y = np.array([labels.index(label) for label in left.held.labels], np.int64)
+    rate = float(gates.doubted(usual.probabilities, y).mean()) if len(y) else 0.0
+    known = [i for i, row in enumerate(new.rows) if row.label in labels]
+    truth = np.array([labels.index(new.rows[i].label) for i in known], np.int64)
+    paths = [new.rows[i].sample.path for i in known]
+    return [
+        gates.contradicted(new.probabilities[known], truth, rate, paths),
+        gates.alike(new.novelty[known], usual.novelty),
+    ]
+
+
+def _shadow(parent: Model, made: Model, folder: Path, limits: Limits) -> Check:
+    """Both models on recent images that nobody has labelled."""
+    samples, where, _ = sources.samples(folder)
+    vectors = candidate.features_of(parent, [images.read(where / s.path, window=s.window) for s in samples])
+    said = [[m.labels[i] for i in m.head.scores(vectors).argmax(1)] for m in (parent, made)]
+    return gates.shadow(said[0], said[1], limits)
+
+
+def _history(runtime: Runtime, new: Intake | None, wish: Wish) -> dict[str, Any]:
+    """What was done, for the card."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "steps": 1 + int(runtime.bundle.card.get("update", {}).get("steps", 0)),
+        "new_images": 0 if new is None else len(new.rows),
+        "left_out": [] if new is None else [str(p) for p in new.problems],
+        "forgotten": len(wish.forget),
+        "merged": "" if wish.merge is None else wish.merge.name,
+    }

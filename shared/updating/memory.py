@@ -1,0 +1,186 @@
+"""What a bundle remembers of its images, so that it can be updated without them: sums, held-out vectors, the table."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shared.building.work import Part
+from shared.errors import BundleError, DataError
+from shared.evaluate import SAMPLES
+from shared.inference import Bundle, calibration
+from shared.training import held_out, sums
+from shared.training.head import class_weights
+from shared.training.held_out import HeldOut
+from shared.training.sums import Block, Sums
+from shared.updating.intake import Intake
+
+FOLDS = 5
+LEAST_ROWS = 50
+"""With fewer training images kept one by one, a temperature is not chosen anew."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The parts of one bundle.
+
+    Attributes:
+        sums: Of the training images.
+        held: Validation and test images.
+        table: Id, split, group, component and perceptual hash of every image, see
+            :func:`shared.evaluate.samples_table`.
+    """
+
+    sums: Sums
+    held: HeldOut
+    table: pd.DataFrame
+
+    @property
+    def images(self) -> list[dict[str, str]]:
+        """The lines of the table."""
+        lines: list[dict[str, str]] = self.table.to_dict("records")  # type: ignore[assignment]
+        return lines
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Label of every image by id."""
+        blocks = self.sums.blocks.items()
+        known = {i: label for label, block in blocks for i in (*block.ids, *block.folded)}
+        return known | dict(zip(self.held.ids, self.held.labels, strict=True))
+
+    def forget(self, wanted: Sequence[str], features: Mapping[str, NDArray[np.float32]] | None = None) -> "Memory":
+        """Without images, by id or the first digits of it; windows of an image go with it.
+
+        Raises:
+            DataError: An image is unknown, or is part of a sum and its features are not given.
+        """
+        known = self.labels
+        gone = {i for i in known for w in wanted if w and i.startswith(w)}
+        if lost := [w for w in wanted if not any(i.startswith(w) for i in gone)]:
+            raise DataError(f"--forget {lost[0]}: the bundle has no image of this id; its images stand in {SAMPLES}")
+        return Memory(
+            self.sums.forget(gone, features),
+            self.held.where([i not in gone for i in self.held.ids]),
+            self.table[~self.table["id"].isin(gone)],
+        )
+
+
+def of(backbone: str, parts: Mapping[str, Part]) -> tuple[Sums, HeldOut]:
+    """What to keep of a build.
+
+    Args:
+        backbone: See :func:`key`.
+        parts: Training, validation and test images with features.
+    """
+    train = parts["train"]
+    names = [row.label for row in train.rows], [row.sample.id for row in train.rows]
+    kept = sums.of(backbone, train.x, *names, train.groups)
+    out = [(split, part) for split, part in parts.items() if split != "train" and len(part.rows)]
+    rows = [(split, row, group) for split, part in out for row, group in zip(part.rows, part.groups, strict=True)]
+    return kept, HeldOut(
+        np.concatenate([part.x for _, part in out]).astype(np.float32)
+        if out
+        else np.zeros((0, train.x.shape[1]), np.float32),
+        tuple(row.sample.id for _, row, _ in rows),
+        tuple(row.label for _, row, _ in rows),
+        tuple(split for split, _, _ in rows),
+        tuple(group for _, _, group in rows),
+    )
+
+
+def key(origin: Mapping[str, Any], image_size: int) -> str:
+    """Names a backbone with its weights and input; sums over equal ones can be pooled."""
+    said = {name: origin[name] for name in ("name", "sha256", "stages", "weights")} | {"image_size": image_size}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def load(bundle: Bundle) -> Memory:
+    """Read a bundle's memory.
+
+    Raises:
+        BundleError: It has none, or it is damaged.
+    """
+    own, held = sums.load(bundle.path), held_out.load(bundle.path)
+    if own is None or held is None:
+        raise BundleError(f"{bundle.path}: was built before bundles could be updated; build it again")
+    table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)
+    return Memory(own, held, table)
+
+
+def taken_in(before: Memory, new: Intake) -> Memory:
+    """With what came in: training rows into the sums, the others to the judges; corrected labels replace the old."""
+    left = before.forget(sorted(new.relabelled)) if new.relabelled else before
+    inside = [i for i, row in enumerate(new.rows) if row.split == "train"]
+    outside = [i for i, row in enumerate(new.rows) if row.split != "train"]
+    rows = new.rows
+    own = left.sums
+    if inside:
+        names = [rows[i].label for i in inside], [rows[i].sample.id for i in inside]
+        own = own.add(new.features[inside], *names, [new.components[i] for i in inside])
+    held = HeldOut(
+        new.features[outside],
+        tuple(rows[i].sample.id for i in outside),
+        tuple(rows[i].label for i in outside),
+        tuple(rows[i].split for i in outside),
+        tuple(new.components[i] for i in outside),
+    )
+    lines = [
+        {"id": r.sample.id, "split": r.split, "group": r.sample.group, "component": c, "picture": p}
+        for r, c, p in zip(rows, new.components, new.hashes, strict=True)
+    ]
+    table = pd.concat([left.table, pd.DataFrame(lines, dtype="string")]).fillna("")
+    return Memory(own, left.held.add(held), table)
+
+
+def merged(own: Memory, other: Memory, name: str) -> Memory:
+    """Both together; components of the other get a name of their own.
+
+    Args:
+        own: One.
+        other: The other one.
+        name: Of the other bundle, to tell equal component numbers apart.
+
+    Raises:
+        DataError: They come from different backbones, or share images.
+    """
+    far = replace(other.sums, blocks={k: _renamed(b, name) for k, b in other.sums.blocks.items()})
+    held = replace(other.held, components=tuple(f"{name}:{c}" for c in other.held.components))
+    table = other.table.assign(component=f"{name}:" + other.table["component"])
+    if both := sorted(set(own.labels) & set(other.labels)):
+        raise DataError(f"{both[0]}: is in both bundles; forget it in one of them first, else it would count twice")
+    return Memory(own.sums.merge(far), own.held.add(held), pd.concat([own.table, table]).fillna(""))
+
+
+def _renamed(block: Block, name: str) -> Block:
+    return replace(block, components=tuple(f"{name}:{c}" for c in block.components))
+
+
+def temperature(own: Sums, strength: float) -> float | None:
+    """The temperature at which heads are honest about training images that they have not seen; None with too few rows.
+
+    Images of one component are always in one fold.
+    """
+    rows = [(label, i) for label, block in own.blocks.items() for i in range(len(block.ids))]
+    if len(rows) < LEAST_ROWS or len(own.labels) < 2:
+        return None
+    ids = [own.blocks[label].ids[i] for label, i in rows]
+    components = np.unique([own.blocks[label].components[i] for label, i in rows], return_inverse=True)[1]
+    fold = np.random.default_rng(0).permutation(int(components.max()) + 1)[components] % FOLDS
+    y = np.array([own.labels.index(label) for label, _ in rows])
+    scores = np.full((len(rows), len(own.labels)), np.nan)
+    for f in range(FOLDS):
+        outside = np.flatnonzero(fold == f)
+        inner = own.forget([ids[i] for i in outside])
+        if inner.labels != own.labels or not len(outside):
+            continue  # a label whose images all lie in this fold
+        x = np.stack([own.blocks[rows[i][0]].rows[rows[i][1]] for i in outside])
+        scores[outside] = inner.head(strength).scores(x)
+    seen = ~np.isnan(scores[:, 0])
+    if seen.sum() < LEAST_ROWS:
+        return None
+    return calibration.fit_temperature(scores[seen], y[seen], class_weights(y[seen], len(own.labels)))

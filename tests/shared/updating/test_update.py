@@ -1,0 +1,169 @@
+"""A bundle is taught, corrected, pooled and made to forget; what would spoil it is refused with its reason."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from shared.errors import DataError
+from shared.inference import Runtime
+from shared.inference import bundle as bundles
+from shared.records import Action, Review
+from shared.review.items import Item
+from shared.review.store import Store, now
+from shared.training import head
+from shared.update import Wish, update
+from shared.updating import memory
+from shared.updating.gate import Refused, labels_stay
+from tests.conftest import texture
+
+
+def drawn(folder: Path, labels: Mapping[str, int], *, seed: int = 50_000, spoil: float = 1.0) -> Path:
+    """Class folders; ``dent`` is a new label: a soft bright blob. ``spoil`` below 1 takes the contrast away."""
+    for offset, (label, n) in enumerate(labels.items()):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            image = texture("ok" if label == "dent" else label, seed + 1000 * offset + i).astype(np.float64)
+            if label == "dent":
+                y, x = np.mgrid[0:64, 0:64] - np.random.default_rng(seed + i).integers(20, 44, 2)[:, None, None]
+                image += 110 * np.exp(-(x**2 + y**2) / 150)[..., None]
+            image = 235 + spoil * (image - 235) if spoil < 1 else image
+            cv2.imwrite(str(folder / label / f"{i:03}.png"), image.clip(0, 255).astype(np.uint8))
+    return folder
+
+
+def refitted(runtime: Runtime) -> head.Head:
+    """The head fitted on the vectors of a bundle's training images themselves."""
+    kept = memory.load(runtime.bundle).sums
+    rows = [(label, x) for label in kept.labels for x in kept.blocks[label].rows]
+    y = np.array([kept.labels.index(label) for label, _ in rows])
+    strength = runtime.bundle.card["chosen"]["strength"]
+    return next(head.ridge(np.stack([x for _, x in rows]).astype(np.float64), y, len(kept.labels), [strength]))
+
+
+def test_new_images_and_a_new_label_give_the_head_that_fitting_on_everything_gives(
+    bundle: Path, tmp_path: Path
+) -> None:
+    data = drawn(tmp_path / "new", {"ok": 20, "scratch": 20, "dent": 30})
+    facts = update(bundle, tmp_path / "next.bundle", Wish(data=data), say=lambda _: None)
+    made = Runtime.open(tmp_path / "next.bundle")
+    assert made.labels == ("dent", "ok", "scratch", "spot") and facts["gate"] == made.bundle.card["gate"]
+    assert facts["update"]["parent"] == bundles.load(bundle).hash and facts["update"]["new_images"] == 70
+    kept = memory.load(made.bundle)
+    old = memory.load(bundles.load(bundle))
+    assert kept.sums.ids > old.sums.ids and len(kept.labels) == len(old.labels) + 70
+    expected = refitted(made)
+    pictures = [texture("scratch", 77), texture("ok", 78), cv2.imread(str(data / "dent" / "003.png"))[..., ::-1].copy()]
+    answers = made.predict(pictures, features=True)
+    scores = expected.scores(answers.features) / made.bundle.card["temperature"]
+    spread = np.exp(scores - scores.max(1, keepdims=True))
+    np.testing.assert_allclose(answers.probabilities, spread / spread.sum(1, keepdims=True), atol=1e-4)
+    assert made.labels[answers.probabilities[2].argmax()] == "dent"
+    assert facts["test"]["per_label"]["dent"]["n"] > 0 and facts["certificate"]["groups"] > 0
+
+    with pytest.raises(DataError, match="no image that the bundle does not have already"):
+        update(tmp_path / "next.bundle", tmp_path / "again.bundle", Wish(data=data), say=lambda _: None)
+
+
+def test_what_is_forgotten_is_gone_from_every_file_of_the_bundle(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    old = memory.load(bundles.load(bundle))
+    trained = next(i for i in old.sums.blocks["ok"].ids)
+    person = tmp_path / "person"
+    (person / "spot").mkdir(parents=True)
+    shutil.copy(pictures / "spot" / "001.png", person / "spot")
+    facts = update(bundle, tmp_path / "left.bundle", Wish(forget=(trained[:12], str(person))), say=lambda _: None)
+    kept = memory.load(bundles.load(tmp_path / "left.bundle"))
+    gone = set(old.labels) - set(kept.labels)
+    assert len(gone) == 2 and trained in gone
+    for file in (tmp_path / "left.bundle").iterdir():
+        data = file.read_bytes()
+        assert not any(i.encode() in data for i in gone), file
+    assert facts["update"]["forgotten"] == 2
+    with pytest.raises(DataError, match="no image of this id"):
+        update(bundle, tmp_path / "x.bundle", Wish(forget=("ffffffffffff0000",)), say=lambda _: None)
+
+
+def test_two_sites_pool_their_sums_and_share_no_picture(bundle: Path, cache: Path, tmp_path: Path) -> None:
+    from shared.build import build
+    from shared.recipe import Recipe
+
+    far = drawn(tmp_path / "far", {"ok": 30, "scratch": 25, "dent": 25}, seed=90_000)
+    recipe = Recipe(image_size=64, threads=1, search=False, finetune=False)
+    build(far, tmp_path / "far.bundle", recipe=recipe, budget_seconds=120, cache=cache, say=lambda _: None)
+    update(bundle, tmp_path / "both.bundle", Wish(merge=tmp_path / "far.bundle"), say=lambda _: None)
+    made = Runtime.open(tmp_path / "both.bundle")
+    assert made.labels == ("dent", "ok", "scratch", "spot")
+    own, other = (memory.load(bundles.load(p)) for p in (bundle, tmp_path / "far.bundle"))
+    together = memory.load(made.bundle)
+    assert together.sums.ids == own.sums.ids | other.sums.ids
+    expected = refitted(made)
+    merged = together.sums.head(made.bundle.card["chosen"]["strength"])
+    np.testing.assert_allclose(merged.weights, expected.weights, rtol=1e-8, atol=1e-8)
+    with pytest.raises(DataError, match="is in both bundles"):
+        update(bundle, tmp_path / "x.bundle", Wish(merge=bundle), say=lambda _: None)
+
+
+@pytest.mark.parametrize("fault", ["flipped labels", "washed out"])
+def test_a_spoilt_update_is_refused_with_its_reason_and_changes_nothing(
+    fault: str, bundle: Path, tmp_path: Path
+) -> None:
+    data = drawn(tmp_path / "new", {"ok": 30, "scratch": 30}, spoil=0.15 if fault == "washed out" else 1.0)
+    if fault == "flipped labels":  # 6 of 60
+        for i in range(3):
+            (data / "ok" / f"{i:03}.png").rename(data / "scratch" / f"f{i}.png")
+            (data / "scratch" / f"{i + 9:03}.png").rename(data / "ok" / f"f{i}.png")
+    reason = "new labels are contradicted" if fault == "flipped labels" else "look at light, focus and camera"
+    with pytest.raises(Refused, match=reason):
+        update(bundle, tmp_path / "next.bundle", Wish(data=data), say=lambda _: None)
+    assert not (tmp_path / "next.bundle").exists()
+    note = json.loads((tmp_path / "next.bundle.gate.json").read_text())
+    assert not note["passed"] and note["parent"] == bundles.load(bundle).hash
+
+
+def test_a_person_may_answer_for_a_check(bundle: Path, tmp_path: Path) -> None:
+    data = drawn(tmp_path / "new", {"ok": 30, "scratch": 30}, spoil=0.15)
+    wish = Wish(data=data, accept=("new images", "novelty", "labels of the new images"))
+    facts = update(bundle, tmp_path / "next.bundle", wish, say=lambda _: None)
+    assert facts["update"]["accepted"] == list(wish.accept)
+
+
+def test_a_label_that_would_vanish_is_refused() -> None:
+    assert "scratch would be gone" in labels_stay(["ok", "scratch"], ["ok"], []).said
+    assert labels_stay(["ok", "scratch"], ["ok"], ["scratch"]).passed
+
+
+def test_recent_images_that_change_their_label_too_often_stop_it(bundle: Path, tmp_path: Path) -> None:
+    data = drawn(tmp_path / "new", {"dent": 30})
+    recent = drawn(tmp_path / "recent", {"dent": 10}, seed=70_000)
+    with pytest.raises(Refused, match="recent images change their label"):
+        update(bundle, tmp_path / "next.bundle", Wish(data=data, shadow=recent), say=lambda _: None)
+
+
+def test_verdicts_of_a_review_log_are_learnt(bundle: Path, tmp_path: Path) -> None:
+    data = drawn(tmp_path / "seen", {"ok": 12, "scratch": 12})
+    store = Store.open(str(tmp_path / "reviews.sqlite"))
+    runtime = Runtime.open(bundle, threads=1)
+    from shared.data import sources
+
+    samples, folder, _ = sources.samples(data)
+    for sample in samples:
+        path = str((folder / sample.path).resolve())
+        payload = {"frame": sample.frame, "samples": [sample.id]}
+        store.add_items([Item(sample.path, sample.frame, path, None, "scratch", 0.9, 0.9, payload=payload)])
+        rejected = "ok/" in sample.path
+        action, label = (Action.REJECT, "OK") if rejected else (Action.CONFIRM, "scratch")
+        store.record(Review(sample.path, action, label, "A. Inspector", now(), 2.0))
+    store.close()
+    from shared.taxonomy import Label, Taxonomy
+
+    words = Taxonomy("1", (Label("OK", "fine", ok=True), Label("SCR", "scratch"), Label("SPT", "spot")))
+    facts = update(
+        bundle, tmp_path / "next.bundle", Wish(data=tmp_path / "reviews.sqlite"), taxonomy=words, say=lambda _: None
+    )
+    assert facts["update"]["new_images"] == 24 and facts["labels"] == list(runtime.labels)
+    kept = memory.load(bundles.load(tmp_path / "next.bundle"))
+    assert {kept.labels[s.id] for s in samples if "ok/" in s.path} == {"ok"}
