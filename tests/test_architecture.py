@@ -35,8 +35,9 @@ FLOORS: list[set[str]] = [
     {"shared.build", "shared.update"},
     {"verticals.industrial", "verticals.medical"},
     {"verticals", "verticals.tell"},
+    {"verticals.options"},
     {"verticals.steps", "verticals.reviewing", "verticals.serving"},
-    {"verticals.demo"},
+    {"verticals.demo", "verticals.upkeep"},
     {"verticals.cli"},
 ]
 
