@@ -3,10 +3,10 @@
     python benchmarks/incremental.py PHOTOGRAPHS [--sets ...] [--epochs 6]
 
 Three ways on the same grouped split, backbone and size. Ours adds each step's images to the sums of the closed-form
-head. Naive fine-tuning starts from the step before and sees the new labels' images alone. Joint training sees all labels
-at once: by the closed form (which ours equals) and by fine-tuning. After each step the test images of all labels so
-far are judged. Forgetting: how far the recall of a label has fallen from its best, mean over labels that came before the
-last step; backward transfer: the same from its first value, so that it can be above 0. Prints Markdown.
+head. Naive fine-tuning starts from the step before and sees the new labels' images alone. Joint training sees all
+labels at once: by the closed form (which ours equals) and by fine-tuning. After each step the test images of all labels
+so far are judged. Forgetting: how far the recall of a label has fallen from its best, mean over labels that came before
+the last step; backward transfer: the same from its first value, so that it can be above 0. Prints Markdown.
 """
 
 import argparse
@@ -61,9 +61,11 @@ class Set:
         return ("train", self.train), ("test", self.test)
 
     def picture(self, row) -> np.ndarray:
+        """Decoded."""
         return images.read(self.manifest.file(row.sample), window=row.sample.window)
 
     def seen(self, step: int) -> list[int]:
+        """Labels up to a step."""
         return [label for part in self.steps[: step + 1] for label in part]
 
     def recalls(self, said: np.ndarray) -> dict[int, float]:
@@ -72,6 +74,7 @@ class Set:
         return {label: float((said[truth == label] == label).mean()) for label in np.unique(truth).tolist()}
 
     def accuracy(self, said: np.ndarray, step: int) -> float:
+        """Over the test images of the labels up to a step."""
         inside = np.isin(self.y["test"], self.seen(step))
         return float((said[inside] == self.y["test"][inside]).mean())
 
@@ -140,10 +143,9 @@ def told(data: Set, said: list[np.ndarray]) -> str:
     old = [(label, first) for first, part in enumerate(data.steps[:-1]) for label in part if label in by_step[-1]]
     forgotten = [max(r[label] for r in by_step[first:-1]) - by_step[-1][label] for label, first in old]
     backward = [by_step[-1][label] - by_step[first][label] for label, first in old]
-    return (
-        f"{100 * np.mean(accuracies):.1f} | {100 * accuracies[-1]:.1f} | "
-        f"{100 * np.mean(list(by_step[-1].values())):.1f} | {100 * np.mean(forgotten):+.1f} | {100 * np.mean(backward):+.1f}"
-    )
+    cells = [np.mean(accuracies), accuracies[-1], np.mean(list(by_step[-1].values()))]
+    moved = [np.mean(forgotten), np.mean(backward)]
+    return " | ".join([*(f"{100 * c:.1f}" for c in cells), *(f"{100 * m:+.1f}" for m in moved)])
 
 
 def main() -> None:
