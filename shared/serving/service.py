@@ -75,23 +75,24 @@ class Service:
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
         """Answer for the images of one request: all of them, or none and the reason."""
-        started, code = time.monotonic(), "CANCELLED"
+        started = time.monotonic()
         # A name that nobody serves must not become a label of the metrics: there would be one for each typing error.
-        name = "unknown"
+        name, code, refused = "unknown", "CANCELLED", None
         try:
             name = self._repository.get(request.model_name).name
             response = await self._infer(request, context.time_remaining())
             code = "OK"
-            return response
         except LoupeError as error:
-            code = _code(error).name
-            await _refuse(context, error)
-            raise
+            code, refused = _code(error).name, error
         except Exception:
             code = "INTERNAL"
             raise
         finally:
+            # Counted before the client hears of it: who reads the metrics after an answer finds it there.
             self._telemetry.request(name, code, time.monotonic() - started)
+        if refused is not None:
+            await _refuse(context, refused)
+        return response
 
     async def _infer(self, request: pb.ModelInferRequest, seconds: float | None) -> pb.ModelInferResponse:
         started = time.monotonic()

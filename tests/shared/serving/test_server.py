@@ -250,8 +250,8 @@ def test_metrics_count_requests_images_and_answers(served: dict[str, Any], trito
 
 
 def test_an_overloaded_server_refuses_and_recovers(bundle: Path) -> None:
-    picture = raw(texture("ok", 1, side=512)[None])
-    with serving(bundle, "--port", 0, "--queue", 3, "--batch", 1) as (_, facts):
+    pictures = raw(np.repeat(texture("ok", 1, side=128)[None], 8, 0))
+    with serving(bundle, "--port", 0, "--queue", 8, "--batch", 8) as (_, facts):
         triton, outcomes = connect(facts), []
         done = threading.Event()
 
@@ -261,12 +261,12 @@ def test_an_overloaded_server_refuses_and_recovers(bundle: Path) -> None:
                 done.set()
 
         for _ in range(80):
-            triton.async_infer("small", picture, callback=finished)
+            triton.async_infer("small", pictures, callback=finished)
         assert done.wait(60)
         assert set(outcomes) == {"OK", "StatusCode.RESOURCE_EXHAUSTED"}, set(outcomes)
-        assert triton.infer("small", picture).as_numpy("probabilities").shape == (1, 3)
+        assert triton.infer("small", pictures).as_numpy("probabilities").shape == (8, 3)
         with pytest.raises(client.InferenceServerException, match="Deadline"):
-            triton.infer("small", picture, client_timeout=0.0005)
+            triton.infer("small", pictures, client_timeout=0.0005)
 
 
 def another(bundle: Path, out: Path, text: str) -> None:
