@@ -135,6 +135,8 @@ class Decision:
         reasons: Each one sentence a person can check.
         findings: Those that led to the verdict, gravest first.
         examined: Fraction of the frame's area that was looked at, 0 to 1.
+        facts: What else the vertical knows about the frame, as plain data for its report and its exports; the core only
+            carries it.
     """
 
     frame: str
@@ -142,6 +144,7 @@ class Decision:
     reasons: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
     examined: float = 1.0
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 class Action(StrEnum):
@@ -201,4 +204,5 @@ def decision_from_json(data: Mapping[str, Any]) -> Decision:
         reasons=tuple(data["reasons"]),
         findings=tuple(finding_from_json(f) for f in data["findings"]),
         examined=data["examined"],
+        facts=data.get("facts", {}),
     )

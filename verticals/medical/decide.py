@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared import config
 from shared.policy import Policy
@@ -17,6 +18,11 @@ NO_TRIGGER = "no referral trigger found"
 NOT_SCORED, QUALITY, NOTED = "not_scored", "quality", "noted"
 """What an ingest writes into a Sample's provenance: the sentence why it must not be scored and how to take it again;
 ``checked`` where its quality was looked at; and a sentence about faults that do not forbid a score."""
+CARRIED = (
+    "lesion", "age_years", "sex", "body_site_name", "fitzpatrick", "device", "thickness_mm", "diameter_mm",
+)  # fmt: skip
+"""What else a decision carries of its Samples' provenance: the pseudonym of the lesion, and what the report divides by."""
+NO_FAULT, UNCHECKED = "checked, no fault noted", "image quality was not checked"
 _NAMED = 5
 
 
@@ -26,7 +32,8 @@ class MedicalPolicy(Policy):
 
     Attributes:
         refer_urgency: Nothing passes that may be this urgent or more, 0 (same day) to 4.
-        require_quality_check: Whether nothing passes whose image quality was not checked.
+        require_quality_check: Whether a picture whose quality was not checked counts as not examined. What would be
+            flagged is flagged all the same.
     """
 
     refer_urgency: int = 2
@@ -61,6 +68,13 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
         case: Everything known about it.
         policy_file: The site's policy over the vertical's defaults, None for the defaults alone.
 
+    Returns:
+        With the facts ``patient`` (the Sample's group, a pseudonym) and :data:`CARRIED` where known, and ``quality``
+        (what is said of the image quality, where any picture was seen). Unless nothing was examined also ``urgency`` (0
+        same day to 4) with ``urgency_status`` (who answers for it), ``threshold`` (the risk from which it was flagged,
+        absent where none is certified), and ``probabilities`` (by code of the taxonomy, of the picture that the finding
+        names first).
+
     Raises:
         ConfigError: The policy is not usable.
     """
@@ -70,16 +84,38 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     looks = sorted((_look(s, limit, doubt, policy) for s in scored), key=lambda x: (x.urgent.gravity, -x.rolled.risk))
     flagged = [look for look in looks if look.triggers]
     unlooked = _not_looked_at(case, policy)
-    examined = case.examined * len(scored) / len(case.seen) if case.seen else 0.0
-    if flagged:
-        said = [*_said(flagged[0], len(case.seen)), *unlooked, *_remarks(case)]
-        found = _finding(case, flagged, said)
-        return Decision(case.frame, Verdict.FLAG, (*said, DISCLAIMER), (found,), examined)
-    if unlooked or not looks:
+    fit = [seen for seen in scored if _checked(seen) or not policy.require_quality_check]
+    examined = case.examined * len(fit) / len(case.seen) if case.seen else 0.0
+    if not flagged and (unlooked or not looks):
         why = unlooked or ["not examined: nothing of it was seen, no score is given; take the picture again"]
-        return Decision(case.frame, Verdict.NOT_EXAMINED, (*why, DISCLAIMER), (), examined)
-    said = [_passed(looks[0], max(look.rolled.risk for look in looks), limit), *_remarks(case)]
-    return Decision(case.frame, Verdict.PASS, (*said, DISCLAIMER), (_finding(case, looks, said),), examined)
+        return Decision(case.frame, Verdict.NOT_EXAMINED, (*why, DISCLAIMER), (), examined, _known(case))
+    if flagged:
+        verdict, told, said = Verdict.FLAG, flagged, [*_said(flagged[0], len(case.seen)), *unlooked, *_remarks(case)]
+    else:
+        passed = _passed(looks[0], max(look.rolled.risk for look in looks), limit)
+        verdict, told, said = Verdict.PASS, looks, [passed, *_remarks(case)]
+    facts = _known(case) | _answered(told[0]) | ({} if doubt else {"threshold": limit})
+    return Decision(case.frame, verdict, (*said, DISCLAIMER), (_finding(case, told, said),), examined, facts)
+
+
+def _known(case: Case) -> dict[str, Any]:
+    """What is known of the frame whatever the model says."""
+    provenances = [seen.sample.provenance for seen in case.seen]
+    facts = {name: next((p[name] for p in provenances if p.get(name) not in (None, "")), None) for name in CARRIED}
+    facts["patient"] = next((seen.sample.group for seen in case.seen if seen.sample.group), None)
+    whole = case.seen and case.examined >= 1
+    below = [f"below the quality gate: {p[NOT_SCORED]}" for p in provenances if p.get(NOT_SCORED)]
+    facts["quality"] = "; ".join([*below, *_remarks(case)]) or (NO_FAULT if whole else None)
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _answered(look: _Look) -> dict[str, Any]:
+    """What a program needs of the answer, so that it parses no sentence."""
+    return {
+        "urgency": look.urgent.urgency,
+        "urgency_status": look.urgent.tier_status,
+        "probabilities": dict(look.rolled.labels),
+    }
 
 
 def _limit(case: Case, policy: MedicalPolicy) -> tuple[float, str]:
@@ -164,15 +200,14 @@ def _not_looked_at(case: Case, policy: MedicalPolicy) -> list[str]:
     if case.examined < policy.min_examined or not case.seen:
         why = "; ".join(p.what for p in case.problems[:3]) or "no reason was recorded, take the picture again"
         said.append(f"not examined: {1 - case.examined:.2%} of it ({why}); no score is given for that part")
-    if policy.require_quality_check and any(not _checked(seen) for seen in case.seen):
-        said.append("not examined: its image quality was not checked; ingest it with loupe ingest medical")
+    if policy.require_quality_check and not all(map(_checked, case.seen)):
+        said.append(f"not examined: {UNCHECKED}, which this clinic requires; ingest it with loupe ingest medical")
     return said
 
 
 def _remarks(case: Case) -> list[str]:
     noted = [f"noted: {seen.sample.provenance[NOTED]}" for seen in case.seen if seen.sample.provenance.get(NOTED)]
-    unchecked = [] if all(map(_checked, case.seen)) else ["image quality was not checked"]
-    return noted + unchecked
+    return noted + ([] if all(map(_checked, case.seen)) else [UNCHECKED])
 
 
 def _checked(seen: Seen) -> bool:
