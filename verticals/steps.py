@@ -17,7 +17,7 @@ from shared.errors import ConfigError, DataError
 from shared.evaluate import evaluate
 from shared.inference import Bundle, Runtime
 from shared.policy import Policy
-from shared.predict import cases
+from shared.predict import cases, uncertified
 from shared.records import Decision, Finding, Review, Verdict
 from shared.vertical import Case, Ingested, Seen, Vertical
 
@@ -42,7 +42,8 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
 
 
 def _whole_case(seen: Seen, bundle: Bundle) -> Case:
-    return Case(seen.sample.frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought)
+    stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
+    return Case(seen.sample.frame, (seen,), 1.0, (), *stated)
 
 
 def predict_source(

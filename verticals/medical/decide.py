@@ -1,6 +1,6 @@
 """What the model saw in one picture in; pass, flag or NOT EXAMINED out, with the urgency that it suggests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ NOT_SCORED, QUALITY, NOTED = "not_scored", "quality", "noted"
 CARRIED = (
     "lesion", "age_years", "sex", "body_site_name", "fitzpatrick", "device", "thickness_mm", "diameter_mm",
 )  # fmt: skip
-"""What else a decision carries of its Samples' provenance: the pseudonym of the lesion, and what the report divides by."""
+"""What else a decision carries of its Samples' provenance: the lesion's pseudonym, and what the report divides by."""
 NO_FAULT, UNCHECKED = "checked, no fault noted", "image quality was not checked"
 _NAMED = 5
 
@@ -34,15 +34,21 @@ class MedicalPolicy(Policy):
         refer_urgency: Nothing passes that may be this urgent or more, 0 (same day) to 4.
         require_quality_check: Whether a picture whose quality was not checked counts as not examined. What would be
             flagged is flagged all the same.
+        refer_uncertified: Probability, 0 to 1, from which a label counts as possible that is in every prediction set
+            because the build had too few cases of it; 0: such a label refers every picture. The default is the share of
+            a label's pictures that the sets of the others may miss.
     """
 
     refer_urgency: int = 2
     require_quality_check: bool = False
+    refer_uncertified: float = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.refer_urgency <= 4:
             raise ValueError(f"refer_urgency is {self.refer_urgency}; allowed is 0 (same day) to 4 (everything)")
+        if not 0 <= self.refer_uncertified <= 1:
+            raise ValueError(f"refer_uncertified is {self.refer_uncertified}; allowed is 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class _Look:
     seen: Seen
     rolled: RollUp
     possible: tuple[Node, ...]
+    unproven: tuple[Node, ...]  # too unlikely to count, although the build had too few cases to exclude them
     triggers: tuple[str, ...]
     named: Node
     urgent: Node
@@ -61,8 +68,9 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     """Decide about one picture, or the pictures of one acquisition.
 
     It passes only where all of it was scored, the probability of malignant and pre-malignant labels lies below the
-    certified threshold, the prediction set holds nothing malignant, pre-malignant or urgent, and the picture is like
-    those of the build. A picture below the quality gate gets no score. Every decision ends with the disclaimer.
+    certified threshold, the prediction set holds nothing malignant, pre-malignant or urgent (a label that is in every
+    set for want of cases counts from ``refer_uncertified``), and the picture is like those of the build. A picture
+    below the quality gate gets no score. Every decision ends with the disclaimer.
 
     Args:
         case: Everything known about it.
@@ -81,7 +89,8 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     policy = config.load(MedicalPolicy, DEFAULT_POLICY, *([policy_file] if policy_file else []))
     scored = [seen for seen in case.seen if not seen.sample.provenance.get(NOT_SCORED)]
     limit, doubt = _limit(case, policy)
-    looks = sorted((_look(s, limit, doubt, policy) for s in scored), key=lambda x: (x.urgent.gravity, -x.rolled.risk))
+    looks = [_look(seen, case, limit, doubt, policy) for seen in scored]
+    looks.sort(key=lambda look: (look.urgent.gravity, -look.rolled.risk))
     flagged = [look for look in looks if look.triggers]
     unlooked = _not_looked_at(case, policy)
     fit = [seen for seen in scored if _checked(seen) or not policy.require_quality_check]
@@ -128,15 +137,17 @@ def _limit(case: Case, policy: MedicalPolicy) -> tuple[float, str]:
     return min(case.threshold, policy.threshold or case.threshold), ""
 
 
-def _look(seen: Seen, limit: float, doubt: str, policy: MedicalPolicy) -> _Look:
+def _look(seen: Seen, case: Case, limit: float, doubt: str, policy: MedicalPolicy) -> _Look:
     rolled = roll_up(seen.probabilities)
-    words = seen.probabilities if seen.possible is None else seen.possible
-    possible = tuple(sorted({node_of(word) for word in words}, key=lambda node: node.gravity))
+    words = tuple(seen.probabilities) if seen.possible is None else seen.possible
+    slight = {w for w in case.uncertified if seen.probabilities.get(w, 1.0) < policy.refer_uncertified}
+    possible = _by_gravity(word for word in words if word not in slight)
+    unproven = tuple(node for node in _by_gravity(w for w in words if w in slight) if node not in possible)
     foreign = not seen.novelty <= policy.novelty_limit  # also where it is not a number
     sought = likeliest_sought(rolled)
     grave = [node for node in possible if node.sought or node.urgency <= policy.refer_urgency]
     risky = not doubt and not rolled.risk < limit  # also where it is not a number
-    triggers = tuple(_triggers(seen, rolled, limit, doubt, grave, policy))
+    triggers = tuple(_triggers(seen, rolled, limit, doubt, possible, grave, policy))
     unknown = taxonomy.nodes()[UNKNOWN]
     if foreign:
         named = unknown
@@ -145,11 +156,21 @@ def _look(seen: Seen, limit: float, doubt: str, policy: MedicalPolicy) -> _Look:
     else:
         named = grave[0] if seen.possible is not None and grave else likeliest(rolled)
     urgent = gravest([*possible, *([sought] if risky and sought else []), *([unknown] if foreign else [])] or [unknown])
-    return _Look(seen, rolled, possible, triggers, named, urgent)
+    return _Look(seen, rolled, possible, unproven, triggers, named, urgent)
+
+
+def _by_gravity(words: Iterable[str]) -> tuple[Node, ...]:
+    return tuple(sorted({node_of(word) for word in words}, key=lambda node: node.gravity))
 
 
 def _triggers(
-    seen: Seen, rolled: RollUp, limit: float, doubt: str, grave: list[Node], policy: MedicalPolicy
+    seen: Seen,
+    rolled: RollUp,
+    limit: float,
+    doubt: str,
+    possible: tuple[Node, ...],
+    grave: list[Node],
+    policy: MedicalPolicy,
 ) -> Iterator[str]:
     """Each ground on which this picture does not pass."""
     foreign = not seen.novelty <= policy.novelty_limit
@@ -166,7 +187,7 @@ def _triggers(
         return  # the set promises nothing about pictures of another kind
     if seen.possible is None:
         yield "the bundle promises no prediction set, so nothing can be excluded"
-    elif not seen.possible:
+    elif not possible:
         yield "no label of the bundle would be usual with such probabilities"
     elif grave:
         yield f"the prediction set holds {_list(grave)}"
@@ -178,16 +199,21 @@ def _said(look: _Look, pictures: int) -> list[str]:
     foreign = look.named.code == UNKNOWN
     like = "" if foreign else f", as for {look.urgent.name}"
     said = [f"suggested urgency: {_tier(look.urgent)}{like}{of}", *look.triggers]
-    if look.seen.possible and not foreign:
-        said.append(f"possible: {_list(look.possible)}")
+    if look.seen.possible and look.possible and not foreign:
+        said.append(_possible(look))
     return said
 
 
 def _passed(look: _Look, risk: float, limit: float) -> str:
     return (
-        f"{NO_TRIGGER}: malignant or pre-malignant with probability {risk:.3f}, below {limit:.3g}; possible: "
-        f"{_list(look.possible)}; suggested urgency: {_tier(look.urgent)}"
+        f"{NO_TRIGGER}: malignant or pre-malignant with probability {risk:.3f}, below {limit:.3g}; {_possible(look)}; "
+        f"suggested urgency: {_tier(look.urgent)}"
     )
+
+
+def _possible(look: _Look) -> str:
+    short = f"; unlikely, but the build had too few cases to exclude {_list(look.unproven)}" if look.unproven else ""
+    return f"possible: {_list(look.possible)}{short}"
 
 
 def _not_looked_at(case: Case, policy: MedicalPolicy) -> list[str]:

@@ -116,8 +116,8 @@ def _urgency(decision: Decision) -> Any:
     urgency = decision.facts.get("urgency")
     if urgency not in range(len(URGENCY)):
         raise DataError(
-            f"{decision.frame}: the decision's fact 'urgency' is {urgency!r}, allowed is 0 to {len(URGENCY) - 1}; give a "
-            "decision of the medical vertical, or run loupe predict again"
+            f"{decision.frame}: the decision's fact 'urgency' is {urgency!r}, allowed is 0 to {len(URGENCY) - 1}; "
+            "give a decision of the medical vertical, or run loupe predict again"
         )
     item = sr.QualitativeEvaluation(codes.SCT.Urgency, _own(f"URGENCY-{urgency}", URGENCY[urgency].capitalize()))
     status = f"Suggested; {decision.facts['urgency_status']}"
