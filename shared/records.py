@@ -158,6 +158,10 @@ class Action(StrEnum):
     """Something is there, but something else."""
     UNDO = "undo"
     """Takes an earlier verdict back; the log keeps both."""
+    READ = "read"
+    """What a person said before the model's answer was shown; no verdict, and nothing takes it back."""
+    SIGN = "sign"
+    """A person has put a name to a document about it; no verdict either."""
 
 
 @dataclass(frozen=True)
