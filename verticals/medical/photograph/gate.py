@@ -4,7 +4,7 @@ from shared.errors import DataError
 from shared.records import Provenance
 from verticals.medical.decide import NOT_SCORED, NOTED, QUALITY
 from verticals.medical.dicom.colour import Picture
-from verticals.medical.photograph import quality, skin
+from verticals.medical.photograph import measures, quality, skin
 from verticals.medical.privacy import burned_in
 
 TEXT = "writing seems to be burned into the picture and may name the patient: look before it leaves the site"
@@ -28,10 +28,10 @@ def examined(picture: Picture) -> Provenance:
     except DataError as error:
         return {QUALITY: "checked", NOT_SCORED: f"{error}; take it again with the camera's full size"}
     blocking = [_words(f) for f in faults if f.blocking]
-    if skin.colour(picture).refused:
+    if skin.colour(measures.shrunk(picture)).refused:
         blocking.append(NO_SKIN)
     noted = [_words(f) for f in faults if not f.blocking]
-    if burned_in.find(picture):
+    if burned_in.find(picture, quick=True):
         noted.append(TEXT)
     told = {QUALITY: "checked", NOT_SCORED: "; ".join(blocking), NOTED: "; ".join(noted)}
     return {name: words for name, words in told.items() if words}
