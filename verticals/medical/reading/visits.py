@@ -35,7 +35,7 @@ class Visit:
 
 def facts(image: str, frame: str) -> dict[str, str]:
     """What a clinician wants to know of the patient and the place, as far as the ingest knows it; no identifier."""
-    known = _provenance(_samples_of(image).get(frame))
+    known = _provenance(samples_of(image).get(frame))
     return {word: _said(known[key]) for key, word in _FACTS.items() if known.get(key) not in (None, "")}
 
 
@@ -45,7 +45,7 @@ def visits(image: str, frame: str) -> tuple[Visit, ...]:
     Lesions are known by the tracking id of their objects or of the table of labels, as pseudonyms; a picture of which
     no lesion is known has only itself.
     """
-    samples = _samples_of(image)
+    samples = samples_of(image)
     lesion = _provenance(samples.get(frame)).get("lesion", "")
     same = [s for s in samples.values() if lesion and s.provenance.get("lesion") == lesion]
     home = Path(image).parent.parent
@@ -53,7 +53,7 @@ def visits(image: str, frame: str) -> tuple[Visit, ...]:
     return tuple(sorted(found, key=lambda visit: (visit.day or date.min, visit.frame)))
 
 
-def _samples_of(image: str) -> Mapping[str, Sample]:
+def samples_of(image: str) -> Mapping[str, Sample]:
     """Samples by frame of the ingest beside which a frame lies; none where it does not come from an ingest."""
     home = Path(image).parent.parent
     record = home / ingested.RECORD
