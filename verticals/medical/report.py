@@ -1,7 +1,7 @@
 """The clinicians' numbers from decisions and truth: detection, specificity, referrals per finding, reviews; with n."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -10,18 +10,13 @@ from shared.records import Action, Decision, Finding, Review, Verdict
 from shared.reporting.rates import proportion
 from verticals.medical import taxonomy
 from verticals.medical.evidence.metrics import measure
-from verticals.medical.evidence.readings import Reading, risk_of
+from verticals.medical.evidence.readings import Reading, of_decision
+from verticals.medical.evidence.tables import tables
 from verticals.medical.taxonomy import Node
 from verticals.medical.triage import gravest
 
-NOT_CARRIED = (
-    "decisions and truth name no lesions, patients, strata, calibration part or probabilities of the single diseases: "
-    "every picture counts as a lesion and a patient of its own; with a table of them, see the validation page"
-)
-_SHOWN = (
-    "lesion_detection_rate", "specificity", "detection_by_kind", "auc", "partial_auc_above_80_sensitivity",
-    "risk_brier", "risk_calibration_error", "work_saved",
-)  # fmt: skip
+_RATES = ("lesion_detection_rate", "patient_detection_rate", "specificity", "detection_by_kind")
+_VERDICTS = (Action.CONFIRM, Action.REJECT, Action.RELABEL)
 
 
 def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Sequence[Review]) -> dict[str, Any]:
@@ -33,14 +28,16 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         reviews: Verdicts of clinicians; empty where nobody has looked yet.
 
     Returns:
-        ``disclaimer``; ``pictures`` per verdict; ``lesion_detection_rate`` of malignant and pre-malignant pictures,
-        ``detection_by_kind``, ``specificity``, ``auc`` and the other metrics that decisions carry, see
-        :func:`verticals.medical.evidence.metrics.measure`; ``escapes`` (malignant or pre-malignant, and passed),
-        ``not_examined``, ``without_answer`` (known to be malignant or pre-malignant, and no decision is about them:
-        they count as missed), ``without_truth``, ``unknown_labels``, ``named_right`` and ``review``.
+        ``disclaimer``; ``pictures`` per verdict; ``lesion_detection_rate`` of malignant and pre-malignant lesions,
+        ``patient_detection_rate``, ``detection_by_kind`` and ``specificity``; ``escapes`` (malignant or pre-malignant
+        pictures that passed), ``not_examined``, ``without_answer`` (known to be malignant or pre-malignant, and no
+        decision is about them: they count as missed), ``without_truth``, ``unknown_labels``, ``named_right`` and
+        ``review``; each table of :func:`verticals.medical.evidence.tables.tables` under its heading, for a person; and
+        ``measured``: all numbers of :func:`verticals.medical.evidence.metrics.measure`, for a program. Lesions,
+        patients and strata are those of the decisions' facts.
     """
     known, foreign = _known(truth)
-    readings = [_reading(d, known[d.frame]) for d in decisions if d.frame in known]
+    readings = [of_decision(d, known[d.frame]) for d in decisions if d.frame in known]
     unanswered = sorted(set(known) - {d.frame for d in decisions})
     readings += [Reading(frame, known[frame], Verdict.NOT_EXAMINED, None) for frame in unanswered]
     grave = [r for r in readings if r.truth.sought]
@@ -50,36 +47,16 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     return {
         "disclaimer": measured["disclaimer"],
         "pictures": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
-        **{name: measured[name] for name in _SHOWN if name in measured},
-        **_sentences(measured),
+        **{name: measured[name] for name in _RATES},
         "escapes": asdict(proportion(sum(r.verdict is Verdict.PASS for r in grave), len(grave))),
         "not_examined": asdict(proportion(sum(d.verdict is Verdict.NOT_EXAMINED for d in decisions), len(decisions))),
         "named_right": asdict(proportion(sum(named), len(named))),
         "without_answer": [frame for frame in unanswered if known[frame].sought],
         "without_truth": sum(d.frame not in known for d in decisions),
         "unknown_labels": foreign,
-        "not_carried": NOT_CARRIED,
+        **{heading: dict(rows) for heading, rows in tables(measured)},
         "review": _review(reviews, flagged),
-    }
-
-
-def _sentences(measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Numbers that are no shares, as a person reads them."""
-
-    def spread(row: Mapping[str, Any], value: str) -> str:
-        inside = "no interval" if row["low"] is None else f"{row['low']:.3g} .. {row['high']:.3g}"
-        return "none can be told" if row[value] is None else f"{row[value]:.3g} [{inside}]"
-
-    return {
-        "number_needed_to_refer": {
-            f"at a prevalence of {row['prevalence']:.1%}": f"{spread(row, 'referrals')} n={row['n']}"
-            for row in measured["number_needed_to_refer"]
-            if row["prevalence"] is not None
-        },
-        "net_benefit": {
-            f"referring from {row['threshold']:.2f}": f"{spread(row, 'model')}, referring everybody {row['all']:.3g}"
-            for row in measured.get("net_benefit", ())
-        },
+        "measured": measured,
     }
 
 
@@ -95,13 +72,9 @@ def _known(truth: Sequence[Finding]) -> tuple[dict[str, Node], list[str]]:
     return {frame: gravest(own) for frame, own in by_frame.items()}, sorted(foreign)
 
 
-def _reading(decision: Decision, truth: Node) -> Reading:
-    return Reading(decision.frame, truth, decision.verdict, risk_of(decision), lesion=decision.frame)
-
-
 def _review(reviews: Sequence[Review], flagged: dict[str, str]) -> dict[str, Any]:
     """What clinicians did, and how often they stood by the disease that was named."""
-    judged = [r for r in reviews if r.action is not Action.UNDO]
+    judged = [r for r in reviews if r.action in _VERDICTS]
     about = [r for r in judged if r.item in flagged]
     agreed = sum(taxonomy.find(r.label) is taxonomy.find(flagged[r.item]) for r in about)
     return {
