@@ -146,16 +146,17 @@ def marker_pen(picture: Picture) -> float:
     """Share of pixels bluer than the picture's own colour by a factor that blood and melanin do not reach.
 
     Gentian violet and blue ink absorb red; log(B/R) in linear light rises by more than 0.7 against the median, and the
-    place is coloured, which a shadow is not.
+    place is coloured, which a shadow is not: its channels lie apart by three tenths of the strongest.
     """
     light = linear(picture) + 0.004
     blue_over_red = np.log(light[..., 2] / light[..., 0])
-    lit = picture.max(2) > 60
+    strongest = picture.max(2).astype(np.int16)
+    lit, apart = strongest > 30, strongest - picture.min(2)
     if not lit.any():
         return 0.0
-    coloured = (picture.max(2).astype(np.int16) - picture.min(2)) > 40
+    coloured = (apart > 12) & (apart > 0.3 * strongest)
     bluer = blue_over_red - np.median(blue_over_red[lit]) > 0.7
-    return float((bluer & lit & coloured & (blue_over_red > -0.3)).mean())
+    return float((bluer & lit & coloured & (blue_over_red > -0.5)).mean())
 
 
 def hairy(picture: Picture) -> float:

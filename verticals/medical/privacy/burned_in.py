@@ -138,11 +138,15 @@ def _pieces(strokes: Grey, level: int, plane: Grey, sign: int) -> NDArray[np.flo
     # By place alone first: looking closely at a piece costs ten times as much, and most have no neighbour.
     chosen = chosen[np.lexsort(stats[chosen, 3::-1].T)]
     together = _groups(stats[chosen, :4].astype(np.float64), _placed)
-    pieces = [
-        (*map(float, stats[i, :4]), *seen)
-        for i in chosen[np.sort(np.concatenate(together))]
-        if (seen := _closely(numbers, int(i), stats[i, :4], strokes, level, plane, sign))
-    ] if together else []
+    pieces = (
+        [
+            (*map(float, stats[i, :4]), *seen)
+            for i in chosen[np.sort(np.concatenate(together))]
+            if (seen := _closely(numbers, int(i), stats[i, :4], strokes, level, plane, sign))
+        ]
+        if together
+        else []
+    )
     return np.array(pieces, np.float64).reshape(-1, len(_COLUMNS))
 
 
