@@ -104,6 +104,11 @@ class Desk:
         if self._since is None:
             self._since = self._clock()
 
+    def away(self) -> None:
+        """The page shows something else: the present item's time stands still until it is shown again."""
+        if self._current is not None and self._since is not None:
+            self._looked[self._current], self._since = self._elapsed(), None
+
     def may_be_ok(self) -> bool:
         """Whether OK is a possible answer: what cannot be seen is never OK."""
         return self.visible

@@ -280,7 +280,7 @@ def verdict_keys(
     item: Item,
     *,
     visible: bool,
-    off: bool = False,
+    must_see: bool = False,
     noted: Callable[[Action, str, str], str] | None = None,
 ) -> None:
     """The keys of a verdict.
@@ -289,11 +289,12 @@ def verdict_keys(
         this: The page.
         item: The item on the screen.
         visible: Whether its picture could be drawn.
-        off: Whether no verdict is possible now.
+        must_see: Whether every verdict on what the machine has examined needs the picture, and not OK alone.
         noted: What is written down beside a verdict, from its action, label and the typed note.
     """
     desk, others = this.desk, [c.code for c in this.taxonomy.labels if not c.ok]
-    off = off or not desk.reviewer
+    off = not desk.reviewer
+    unseen = not visible and must_see and item.verdict is not Verdict.NOT_EXAMINED
     # Each turn has buttons of its own: a click meant for an earlier picture finds none.
     turn = desk.turn
 
@@ -305,7 +306,7 @@ def verdict_keys(
         judge(Action.RELABEL, st.session_state[f"other-{turn}"])
 
     def button(place: Any, text: str, shortcut: str, action: Action, label: str = "", **more: Any) -> None:
-        off_now = off or (action is Action.REJECT and not visible)
+        off_now = off or unseen or (action is Action.REJECT and not visible)
         key = f"{action}-{label}-{turn}"
         place.button(
             text, shortcut=shortcut, key=key, width="stretch", disabled=off_now,
@@ -324,7 +325,7 @@ def verdict_keys(
         button(columns[place % 3], name, digit, Action.RELABEL, code)
     left, right = st.columns(2, gap="xsmall")
     left.selectbox(
-        this.words.another, others, index=None, key=f"other-{turn}", on_change=choose, disabled=off,
+        this.words.another, others, index=None, key=f"other-{turn}", on_change=choose, disabled=off or unseen,
         format_func=lambda code: texts.name(this.taxonomy, code),
         placeholder=this.words.another.lower(), label_visibility="collapsed",
     )  # fmt: skip

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from shared.records import Action, Review
+from shared.records import Action, Review, Verdict
 from shared.reporting.rates import Rate, grouped
-from shared.review.items import NOT_EXAMINED
+from shared.review.items import NOT_EXAMINED, Item
 from verticals.medical import taxonomy
 from verticals.medical.reading.blind import Answer, answer_of
 from verticals.medical.taxonomy import Node
@@ -85,6 +85,13 @@ def statistics(
     everybody = {EVERYBODY: list(found)} if len(by_reader) > 1 else {}
     counted = {**everybody, **{name: by_reader[name] for name in sorted(by_reader)}}
     return {name: _of(own, model or {}, truth or {}, groups or {}) for name, own in counted.items()}
+
+
+def of_items(found: Sequence[Pair], items: Sequence[Item]) -> dict[str, dict[str, Any]]:
+    """:func:`statistics` against what the model said of these items; pictures of one lesion are alike."""
+    model = {i.id: i.label for i in items if i.verdict is Verdict.FLAG and i.label != taxonomy.UNKNOWN}
+    lesions = {i.id: str(i.payload.get("facts", {}).get("lesion", i.id)) for i in items}
+    return statistics(found, model=model, groups=lesions)
 
 
 def _of(

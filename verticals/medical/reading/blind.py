@@ -81,6 +81,12 @@ class Draft:
             return "label"
         return "urgency" if self.urgency is None else "confidence"
 
+    def said(self, value: str | int, at: float) -> "Draft":
+        """The draft with the next part: a code, or the urgency."""
+        if self.label is None:
+            return replace(self, label=str(value), since=at)
+        return replace(self, urgency=int(value), since=at)
+
     def back(self, at: float) -> "Draft":
         """The draft one step before."""
         if self.urgency is not None:

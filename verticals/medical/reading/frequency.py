@@ -5,6 +5,9 @@ calibrated where half of the pictures are malignant says another thing where 3 o
 """
 
 from shared.errors import DataError
+from shared.records import Verdict
+from shared.review.items import NOT_EXAMINED, Item
+from verticals.medical.taxonomy import UNKNOWN
 
 PICTURES = 1000
 _EDGE = 1e-4
@@ -46,6 +49,18 @@ def sentence(probability: float, study: float, clinic: float) -> str:
         f"Of {PICTURES:,} pictures that score like this one, in a clinic where {_of_100(clinic)} are malignant or "
         f"pre-malignant, {about} are (carried over by Bayes from the build, where {_of_100(study)} are)"
     )
+
+
+def of_item(item: Item, study: float, clinic: float) -> str:
+    """:func:`sentence` of an item's risk; empty where there is no risk to speak of, or the build's share is not known.
+
+    Args:
+        item: The item; the score of what is unlike the build, or was not examined, is no probability.
+        study: As for :func:`shifted`, or 0 where it is not known.
+        clinic: As for :func:`shifted`.
+    """
+    spoken = item.verdict is Verdict.FLAG and item.label not in (UNKNOWN, NOT_EXAMINED)
+    return sentence(item.risk, study, clinic) if spoken and 0 < study < 1 else ""
 
 
 def _of_100(share: float) -> str:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from shared.errors import DataError, LoupeError, Problem, require
 from shared.inference import Bundle, Runtime
 from shared.inference.explanation import contrast, overlay
 from shared.records import Sample, Verdict
+from shared.review.items import Item
 from verticals.medical.dicom import dicom_write
 from verticals.medical.dicom.report_content import LONG_STRING, Algorithm
 from verticals.medical.dicom.secondary_capture import overlay_capture
@@ -122,8 +124,12 @@ def read(folder: Path) -> Folder | None:
     Raises:
         DataError: Its index is damaged.
     """
-    if not (folder / INDEX).is_file():
-        return None
+    index = folder / INDEX
+    return _read(folder, index.stat().st_mtime_ns) if index.is_file() else None
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path, _written: int) -> Folder:
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
@@ -132,6 +138,14 @@ def read(folder: Path) -> Folder | None:
         return Folder(folder, str(content["bundle_hash"]), float(content["study_prevalence"]), entries)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / INDEX}: cannot be read ({error!r}); run loupe structured-report again") from error
+
+
+def map_of(folder: Folder | None, item: Item) -> Path | None:
+    """The picture with the map of this very answer over it; None where there is none."""
+    entry = folder.entries.get(item.frame) if folder is not None else None
+    if folder is None or entry is None or not entry.map or entry.label != item.label:
+        return None
+    return folder.path / entry.map if entry.samples == tuple(item.payload.get("samples", ())) else None
 
 
 def _check_origin(findings: Path, lines: Sequence[Line], bundle: Bundle) -> None:

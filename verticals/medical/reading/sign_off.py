@@ -7,6 +7,7 @@ verified report is final: a verdict that changed later makes a new verified repo
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.data import images
-from shared.errors import DataError, require
+from shared.errors import DataError, LoupeError, require
 from shared.inference.bundle import file_hash
-from shared.records import Review
+from shared.records import Action, Review
+from shared.review.desk import Desk
 from shared.review.items import Item, canonical
+from shared.review.store import Store, now
 from verticals.medical import taxonomy
 from verticals.medical.dicom import dicom_write
 from verticals.medical.dicom.report_content import SCHEME
 from verticals.medical.dicom.secondary_capture import captioned
 from verticals.medical.dicom.structured_report import verified
-from verticals.medical.reading.blind import NO_TRIGGER, Answer
+from verticals.medical.reading.blind import NO_TRIGGER, Answer, answer_of
 from verticals.medical.reading.reports import Entry, Folder
 from verticals.medical.taxonomy import UNKNOWN, URGENCY
 
@@ -226,3 +229,35 @@ def _ascii(text: str) -> str:
     """What the drawing font can show: letters lose their marks, and what is left of others is a question mark."""
     plain = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
     return "".join(c if c.isascii() else "?" for c in plain if not unicodedata.combining(c))
+
+
+def waiting(desk: Desk, folder: Folder) -> tuple[list[tuple[Item, Review]], list[str]]:
+    """Items whose standing verdict is the reviewer's own and not yet signed; and why others of them cannot be signed.
+
+    Args:
+        desk: The reviewer's session.
+        folder: The folder of reports.
+    """
+    mine = [(item, v) for item in desk.items if (v := desk.standing.get(item.id)) and v.reviewer == desk.reviewer]
+    mine = [(item, v) for item, v in mine if not already(v, desk.signed.get(item.id))]
+    why = {item.id: hindrance(item, folder.entries.get(item.frame)) for item, _ in mine}
+    return [(item, v) for item, v in mine if not why[item.id]], [said for said in why.values() if said]
+
+
+def sign_all(store: Store, folder: Folder, ready: Sequence[tuple[Item, Review]], signature: Signature) -> str:
+    """Sign the report of each verdict, and write each signature into the log.
+
+    Returns:
+        One sentence for the reader: how many were signed, or why the rest was not.
+    """
+    for done, (item, verdict) in enumerate(ready):
+        try:
+            answer = answer_of(verdict)
+            made = sign(folder, item.frame, answer, signature)
+            row = Review(
+                item.id, Action.SIGN, answer.label, verdict.reviewer, now(), 0.0, note(made, signature, verdict)
+            )
+            store.remark(row, shown=item.digest)
+        except LoupeError as error:
+            return f"{done} of {len(ready)} signed. Not signed: {error}"
+    return f"{len(ready)} reports are VERIFIED in the name of {signature.spoken}"

@@ -1,12 +1,16 @@
 """Photographs of one lesion in, one picture with all of them side by side out, the earlier turned onto the latest."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shared import atomic
 from shared.data import images
 from shared.errors import DataError
 from verticals.medical.reading import registration
@@ -110,11 +114,19 @@ def _captioned(picture: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.u
     return np.concatenate([strip, picture])
 
 
-def check(visits: Sequence[Visit]) -> None:
-    """Whether there is anything to lay side by side.
+def draw(visits: Sequence[Visit], frame: str, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """:func:`beside` as a PNG in a folder, and its notes; drawn once for the same pictures.
 
     Raises:
-        DataError: There are fewer than two pictures of the lesion.
+        DataError: A picture cannot be read, or there are fewer than two.
     """
     if len(visits) < 2:
         raise DataError("there is one picture of this lesion only; give visits the same tracking id to compare them")
+    files = [f"{visit.image} {visit.image.stat().st_mtime_ns if visit.image.is_file() else 0}" for visit in visits]
+    path = folder / f"{hashlib.sha256(chr(10).join([frame, *files]).encode()).hexdigest()[:24]}.png"
+    told = path.with_suffix(".json")
+    if not told.is_file():
+        made = beside(visits, frame)
+        images.write_png(path, made.picture)
+        atomic.write(told, json.dumps(made.notes))
+    return path, tuple(json.loads(told.read_text(encoding="utf-8")))

@@ -4,13 +4,14 @@ Waiting is counted from arrival in the review store: dates of acquisition are mo
 does not know them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from shared.records import Verdict
 from shared.review.items import Item
 from verticals.medical.taxonomy import URGENCY
 
+Arrange = Callable[[Sequence[Item], Mapping[str, str]], list[Item]]
 NOT_KNOWN = "not known"
 _LONG_AGO = ""  # sorts before every time: what came before arrivals were written down has waited longest
 
