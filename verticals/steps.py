@@ -166,7 +166,8 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
 
         labels = taxonomy.load(vertical.folder / "labels.toml")
         spoken = {entry.code: entry.name for entry in labels.labels}
-        told = {name: fact for name, fact in facts.items() if name != "measured"}
+        told = {name: fact for name, fact in facts.items() if name not in ("measured", "disclaimer")}
+        told["notes"] = [*filter(None, [facts.get("disclaimer")]), *facts["notes"]]
         write_page(f"Loupe report: {vertical.name}", told, page, names=spoken)
     return facts
 

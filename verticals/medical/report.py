@@ -1,7 +1,7 @@
 """The clinicians' numbers from decisions and truth: detection, specificity, referrals per finding, reviews; with n."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -11,7 +11,7 @@ from shared.reporting.rates import proportion
 from verticals.medical import taxonomy
 from verticals.medical.evidence.metrics import measure
 from verticals.medical.evidence.readings import Reading, of_decision
-from verticals.medical.evidence.tables import tables
+from verticals.medical.evidence.tables import PATIENTS, tables
 from verticals.medical.taxonomy import Node
 from verticals.medical.triage import gravest
 
@@ -54,10 +54,16 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         "without_answer": [frame for frame in unanswered if known[frame].sought],
         "without_truth": sum(d.frame not in known for d in decisions),
         "unknown_labels": foreign,
-        **{heading: dict(rows) for heading, rows in tables(measured)},
+        **_told(measured),
         "review": _review(reviews, flagged),
         "measured": measured,
     }
+
+
+def _told(measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The tables, without what stands above them as a rate."""
+    above = {name.replace("_", " ") for name in _RATES} | set(measured["detection_by_kind"]) | {PATIENTS}
+    return {heading: {name: text for name, text in rows if name not in above} for heading, rows in tables(measured)}
 
 
 def _known(truth: Sequence[Finding]) -> tuple[dict[str, Node], list[str]]:

@@ -132,6 +132,7 @@ def test_terminal_and_page_tell_the_whole_report_in_words(tmp_path: Path) -> Non
         assert "{" not in text.rpartition("</style>")[2], "a raw mapping is shown to a clinician"
     assert "'value'" not in told and json.loads(json.dumps(facts))["measured"]["counts"]["patients"] == 40
     assert told.splitlines()[0] == f"!! {DISCLAIMER}"
+    assert page.index(DISCLAIMER) < page.index("lesion detection rate"), "it stands above every number"
 
 
 def test_the_report_and_its_page_carry_the_disclaimer(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ _RISK = {
     "risk_brier": "Brier score (0 to 1, less is better)",
     "risk_calibration_error": "calibration error (15 bins of equal size)",
 }
+PATIENTS = "patients of whom one such lesion was flagged"
 
 
 def said(value: Any) -> str:
@@ -50,9 +51,9 @@ def tables(measured: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
         "Malignant and pre-malignant lesions",
         [
             ("lesion detection rate", said(rate)),
-            (f"its interval over {rate['patients']} resampled patients", over),
+            (f"lesion detection rate, interval over {rate['patients']} resampled patients", over),
             ("lesions that passed, lesions NOT EXAMINED", f"{rate['passed']}, {rate['not_examined']}"),
-            ("patients of whom one such lesion was flagged", said(measured["patient_detection_rate"])),
+            (PATIENTS, said(measured["patient_detection_rate"])),
             *((name, said(row)) for name, row in measured["detection_by_kind"].items()),
             ("specificity", said(measured["specificity"])),
         ],
