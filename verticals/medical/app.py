@@ -140,7 +140,8 @@ def _instead(this: Page) -> bool:
         return False
     this.desk.away()
     with st.container(height=this.canvas_wh[1] + 40, border=False):
-        _show_list(this) if screen == "list" else _show_sign_off(this)
+        show = _show_list if screen == "list" else _show_sign_off
+        show(this)
     return True
 
 
@@ -191,7 +192,8 @@ def _signature_fields(this: Page, folder: reports.Folder, ready: list[tuple[Item
         "I have looked at each of these pictures and answer for these reports. A verified report is final: a verdict "
         "that is taken back later needs a new report, which supersedes it."
     )
-    st.button(f"Sign {len(ready)} reports", key="sign", type="primary", on_click=sign)
+    count = f"{len(ready)} report{'s' if len(ready) > 1 else ''}"
+    st.button(f"Sign {count}", key="sign", type="primary", on_click=sign)
 
 
 # ------------------------------------------------------------------ picture
@@ -224,13 +226,19 @@ def _picture_keys(this: Page, item: Item) -> None:
         st.button("Map", shortcut="M", key="map", on_click=show, args=("map",), disabled=off)
         text = f"Visits ({others})" if others > 1 else "Visits"
         st.button(text, shortcut="T", key="visits", on_click=show, args=("visits",), disabled=others < 2)
-        st.caption(f"waiting {worklist.waited(desk.arrivals.get(item.id))}")
+        if not hidden:
+            st.selectbox(
+                "Your urgency", range(len(URGENCY)), index=None, key=f"urgency-{desk.turn}",
+                format_func=lambda u: URGENCY[u], placeholder="your urgency", label_visibility="collapsed",
+                disabled=not desk.reviewer,
+            )  # fmt: skip
 
 
-def _about(item: Item) -> None:
+def _about(this: Page, item: Item) -> None:
     for note in st.session_state.get("visit notes", ()):
         st.caption(texts.plain(note))
-    _html(telling.facts_table(visits.facts(item.image, item.frame)))
+    known = [item.frame, *telling.patient(visits.facts(item.image, item.frame))]
+    st.caption(texts.plain(" · ".join([*known, f"waiting {worklist.waited(this.desk.arrivals.get(item.id))}"])))
 
 
 # ------------------------------------------------------------------ panel
@@ -251,9 +259,8 @@ def _ask(this: Page, item: Item, visible: bool) -> None:
         draft = st.session_state["draft"] = blind.Draft(turn, since=time.monotonic())
     st.markdown("##### Your reading, before the answer")
     _picture_keys(this, item)
-    with st.container(height=150, border=False, gap="xsmall", key="facts"):
-        st.markdown(f"Picture {texts.plain(item.frame)}")
-        _about(item)
+    with st.container(height=110, border=False, gap="xsmall", key="facts"):
+        _about(this, item)
     ui.ask_name(this)
     so_far = [telling.said(blind.Answer(draft.label, draft.urgency))] if draft.label else []
     question = {"label": "What is it?", "urgency": "How urgent is it?", "confidence": "How sure are you?"}[draft.asks]
@@ -320,8 +327,8 @@ def _answer(this: Page, item: Item, visible: bool) -> None:
     st.markdown(f"##### {texts.plain(telling.headline(item, texts.name(this.taxonomy, item.label)))}")
     _picture_keys(this, item)
     with st.container(height=_FACTS - 40 * (own is not None), border=False, gap="xsmall", key="facts"):
-        st.markdown(f"Picture {texts.plain(item.frame)}")
         _grounds(item)
+        _about(this, item)
     ui.ask_name(this)
 
     def noted(action: Action, label: str, typed: str) -> str:
@@ -331,10 +338,6 @@ def _answer(this: Page, item: Item, visible: bool) -> None:
     if own is not None:
         _keep_key(this, item, own, off=not visible and item.verdict is not Verdict.NOT_EXAMINED)
     ui.verdict_keys(this, item, visible=visible, must_see=True, noted=noted)
-    st.selectbox(
-        "Your urgency", range(len(URGENCY)), index=None, key=f"urgency-{turn}", format_func=lambda u: URGENCY[u],
-        placeholder="your urgency, where it differs", label_visibility="collapsed", disabled=not desk.reviewer,
-    )  # fmt: skip
     st.caption(texts.plain(desk.message))
 
 
@@ -364,7 +367,6 @@ def _grounds(item: Item) -> None:
     _html(telling.set_table(item))
     for reason in telling.reasons(item, DISCLAIMER):
         st.caption(texts.plain(reason))
-    _about(item)
     alike = telling.nearest(item) if item.verdict is Verdict.FLAG else []
     if alike:
         st.caption("Confirmed pictures of the build that look most like it (similarity at most 1)")

@@ -59,10 +59,11 @@ def set_table(item: Item) -> str:
     return f"<table class='set'><tr><th>tier</th><th>possible</th><th></th></tr>{body}</table>"
 
 
-def facts_table(facts: Mapping[str, str]) -> str:
-    """What is known of patient and place, as an HTML table."""
-    rows = "".join(f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>" for key, value in facts.items())
-    return f"<table class='facts'>{rows}</table>" if rows else ""
+def patient(facts: Mapping[str, str]) -> list[str]:
+    """What is known of patient and place in a few words each, from :func:`verticals.medical.reading.visits.facts`."""
+    said = {"age": "{} years", "skin type": "skin type {}"}
+    words = [said.get(key, "{}").format(value) for key, value in facts.items()]
+    return [word.removesuffix(" Image") for word in words]
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
