@@ -72,6 +72,28 @@ def test_a_row_of_equal_ticks_is_not_text() -> None:
     assert find(picture) == ()
 
 
+def test_rows_of_ticks_at_any_angle_are_hardly_ever_text() -> None:
+    alarms = 0
+    for number in range(24):
+        picture, turn = skin(number), np.pi * number / 24
+        along, across = np.array((np.cos(turn), np.sin(turn))), np.array((-np.sin(turn), np.cos(turn)))
+        for i in range(-9, 10):
+            foot = np.array((112, 112)) + across * 60 + along * (7 + number % 5) * i
+            tip = foot + across * (13 if i % 5 == 0 else 8)
+            ends = [tuple(int(v * 16) for v in point) for point in (foot, tip)]
+            cv2.line(picture, ends[0], ends[1], (30, 30, 30), 1, cv2.LINE_AA, 4)
+        alarms += bool(find(picture))
+    assert alarms <= 1
+
+
+def test_a_quick_look_halves_a_large_picture_and_finds_what_can_be_read_at_arm_s_length() -> None:
+    large = cv2.resize(skin(2), (2300, 1900), interpolation=cv2.INTER_CUBIC)
+    shown = with_text(large, "DOE JANE 4711", (200, 1700), 1.6, (255, 255, 255))
+    (line, *_) = find(shown, quick=True)
+    assert line.box.x0 < 260 and 1640 < line.box.y0 < 1720 and line.box.width > 300
+    assert find(with_text(large, "DOE JANE", (200, 1700), 0.4, (255, 255, 255))), "a whole look sees small letters, too"
+
+
 def test_one_colour_and_the_smallest_picture_are_no_text_and_no_crash() -> None:
     for side in (1, 8, 200):
         assert find(np.full((side, side, 3), 200, np.uint8)) == ()
