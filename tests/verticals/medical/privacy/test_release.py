@@ -103,6 +103,7 @@ def test_a_folder_goes_on_past_what_cannot_be_released_and_names_no_path(tmp_pat
     assert len({m.receipt.patient for m in made}) == 1 and len(list((tmp_path / "out").iterdir())) == 4
 
 
+@pytest.mark.long
 def test_every_real_sample_is_released_whole_or_refused_with_a_sentence(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "medical" / "dicom_samples" / "files"
     made, problems = release_folder(folder, tmp_path / "out", KEY)
