@@ -197,4 +197,5 @@ def _reviews(store: str | None) -> tuple[Review, ...]:
         return ()
     from shared.review.store import Store
 
-    return tuple(Store.open(store).standing().values())
+    opened = Store.open(store)
+    return (*opened.readings(), *opened.standing().values())

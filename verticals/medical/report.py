@@ -12,10 +12,12 @@ from verticals.medical import taxonomy
 from verticals.medical.evidence.metrics import measure
 from verticals.medical.evidence.readings import Reading, of_decision
 from verticals.medical.evidence.tables import PATIENTS, tables
+from verticals.medical.reading import agreement
 from verticals.medical.taxonomy import Node
 from verticals.medical.triage import gravest
 
 _RATES = ("lesion_detection_rate", "patient_detection_rate", "specificity", "detection_by_kind")
+_PARTS = (("rates", ""), ("counts", ": readings"))
 _VERDICTS = (Action.CONFIRM, Action.REJECT, Action.RELABEL)
 
 
@@ -25,16 +27,18 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     Args:
         decisions: One per picture or acquisition.
         truth: What is known of each frame, as labels of the taxonomy; of several in one frame the gravest counts.
-        reviews: Verdicts of clinicians; empty where nobody has looked yet.
+        reviews: Verdicts of clinicians, and their readings before they saw an answer; empty where nobody has looked.
 
     Returns:
         ``disclaimer``; ``pictures`` per verdict; ``lesion_detection_rate`` of malignant and pre-malignant lesions,
         ``patient_detection_rate``, ``detection_by_kind`` and ``specificity``; ``escapes`` (malignant or pre-malignant
         pictures that passed), ``not_examined``, ``without_answer`` (known to be malignant or pre-malignant, and no
         decision is about them: they count as missed), ``without_truth``, ``unknown_labels``, ``named_right`` and
-        ``review``; each table of :func:`verticals.medical.evidence.tables.tables` under its heading, for a person; and
-        ``measured``: all numbers of :func:`verticals.medical.evidence.metrics.measure`, for a program. Lesions,
-        patients and strata are those of the decisions' facts.
+        ``review``; where readers read blind first, what seeing the answer did to each of them
+        (:func:`verticals.medical.reading.agreement.statistics`); each table of
+        :func:`verticals.medical.evidence.tables.tables` under its heading, for a person; and ``measured``: all numbers
+        of :func:`verticals.medical.evidence.metrics.measure`, for a program. Lesions, patients and strata are those of
+        the decisions' facts.
     """
     known, foreign = _known(truth)
     readings = [of_decision(d, known[d.frame]) for d in decisions if d.frame in known]
@@ -56,6 +60,7 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         "unknown_labels": foreign,
         **_told(measured),
         "review": _review(reviews, flagged),
+        **_blind_first(reviews, decisions, flagged, known),
         "measured": measured,
     }
 
@@ -76,6 +81,16 @@ def _known(truth: Sequence[Finding]) -> tuple[dict[str, Node], list[str]]:
         else:
             by_frame[finding.frame].append(node)
     return {frame: gravest(own) for frame, own in by_frame.items()}, sorted(foreign)
+
+
+def _blind_first(
+    reviews: Sequence[Review], decisions: Sequence[Decision], flagged: Mapping[str, str], known: Mapping[str, Node]
+) -> dict[str, Any]:
+    """What seeing the answer did, by reader; nothing where nobody read blind first."""
+    model = {frame: label for frame, label in flagged.items() if label != taxonomy.UNKNOWN}
+    lesions = {d.frame: str(d.facts.get("lesion", d.frame)) for d in decisions}
+    told = agreement.statistics(agreement.pairs(reviews), model=model, truth=known, groups=lesions)
+    return {f"blind first, {reader}{more}": facts[kind] for reader, facts in told.items() for kind, more in _PARTS}
 
 
 def _review(reviews: Sequence[Review], flagged: dict[str, str]) -> dict[str, Any]:

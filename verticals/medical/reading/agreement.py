@@ -74,10 +74,11 @@ def statistics(
         groups: What readings to count as alike, by item; the item itself where absent.
 
     Returns:
-        By reader (first :data:`EVERYBODY` where there are several): ``readings``; ``changed_name``,
+        By reader (first :data:`EVERYBODY` where there are several) two mappings. ``rates``: ``changed_name``,
         ``changed_urgency``; ``agreed_with_model_before`` and ``_after``; where truth is known ``right_before``,
         ``right_after``, ``changed_for_better``, ``changed_for_worse`` (of the name), ``referral_sensitivity_before``
-        and ``_after``, ``referral_specificity_before`` and ``_after``; ``seconds_before``, ``seconds_after`` (medians).
+        and ``_after``, ``referral_specificity_before`` and ``_after``. ``counts``: ``readings``, and the medians
+        ``seconds_before`` and ``seconds_after``.
     """
     by_reader: dict[str, list[Pair]] = defaultdict(list)
     for pair in found:
@@ -110,12 +111,9 @@ def _of(
         "agreed_with_model_after": share(lambda p: _same(p.after.label, model[p.item]), answered),
         **(dict(_against(own, truth, share)) if truth else {}),
     }
-    return {
-        "readings": {"value": len(own), "low": None, "high": None, "n": len(own)},
-        **{name: asdict(rate) for name, rate in rates.items()},
-        "seconds_before": _middle([p.seconds[0] for p in own]),
-        "seconds_after": _middle([p.seconds[1] for p in own]),
-    }
+    before, after = (round(median(p.seconds[i] for p in own), 1) for i in (0, 1))
+    counts = {"readings": len(own), "seconds_before": before, "seconds_after": after}
+    return {"rates": {name: asdict(rate) for name, rate in rates.items()}, "counts": counts}
 
 
 def _against(own: Sequence[Pair], truth: Mapping[str, Node], share: Callable[..., Rate]) -> Iterator[tuple[str, Rate]]:
@@ -145,8 +143,3 @@ def referred(answer: Answer) -> bool:
 def _same(said: str, label: str) -> bool:
     node = taxonomy.find(said)
     return node is not None and node is taxonomy.find(label)
-
-
-def _middle(seconds: Sequence[float]) -> dict[str, Any]:
-    value = round(median(seconds), 1) if seconds else None
-    return {"value": value, "low": None, "high": None, "n": len(seconds)}

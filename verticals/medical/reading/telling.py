@@ -37,9 +37,11 @@ def said(answer: Answer) -> str:
 
 
 def reasons(item: Item, disclaimer: str) -> list[str]:
-    """Why it is in the queue, one sentence each: without what stands on the page already."""
+    """Who answers for the urgency, and why it is in the queue; without what stands on the page already."""
+    status = item.payload.get("facts", {}).get("urgency_status")
+    answers = [f"urgency: {status}"] if status and item.verdict is not Verdict.NOT_EXAMINED else []
     texts = [text for reason in item.reasons for text in reason.removesuffix(disclaimer).rstrip("; ").split("; ")]
-    return [text for text in texts if text and not text.startswith(_NOT_SAID)]
+    return answers + [text for text in texts if text and not text.startswith(_NOT_SAID)]
 
 
 def set_table(item: Item) -> str:
@@ -87,12 +89,12 @@ def to_sign(item: Item, verdict: Review) -> dict[str, str]:
 
 def readings_table(statistics: Mapping[str, Mapping[str, Any]]) -> str:
     """What seeing the answer did, one column per reader."""
-    names = list(dict.fromkeys(name for own in statistics.values() for name in own))
-    rows = [
-        {"": name.replace("_", " "), **{reader: _rate(own.get(name)) for reader, own in statistics.items()}}
-        for name in names
-    ]
-    return table(rows)
+    said = {
+        reader: {n: f"{v:g}" for n, v in own["counts"].items()} | {n: _rate(row) for n, row in own["rates"].items()}
+        for reader, own in statistics.items()
+    }
+    names = list(dict.fromkeys(name for own in said.values() for name in own))
+    return table([{"": n.replace("_", " "), **{r: own.get(n, "") for r, own in said.items()}} for n in names])
 
 
 def nearest(item: Item) -> list[tuple[str, str]]:
@@ -106,9 +108,7 @@ def _name(word: str) -> str:
     return node.name if node else word
 
 
-def _rate(row: Mapping[str, Any] | None) -> str:
-    if row is None or row["value"] is None:
+def _rate(row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
         return "none"
-    if row["low"] is None:
-        return f"{row['value']:g}"
     return f"{percent(row['value'])} [{percent(row['low'])} .. {percent(row['high'])}] n={row['n']}"
