@@ -44,8 +44,8 @@ def shrunk(picture: Picture) -> Picture:
 def blurry(picture: Picture) -> float:
     """How little a further blur changes it, 0 (sharp) to 1 (Crete 2007, "The blur effect", SPIE 6492).
 
-    Judged at the working size, as the classifier sees it: a blur of less than two of its pixels, sixteen of a picture
-    of 12 megapixels, is not told.
+    Judged at the working size, about what the classifier sees: a blur of less than two of its pixels, some twenty of a
+    picture of 12 megapixels, is not told.
     """
     grey = _grey(picture)
     worst = 0.0

@@ -51,7 +51,7 @@ LIMITS: Mapping[str, Limit] = {
 """``blurry``, ``marker_pen``, ``hairy`` and ``color_tint`` are the ISIC archive's names. Dark skin is no fault: drawn
 skin of type VI in full light reaches 0.66 of ``underexposed``, so that the limit lies above it, and a dark photograph
 of pale skin is told late. ``cropped``: a disc of which a fifth of the width is cut off. ``marker_pen``: drawn skin
-without ink stays at 0; ink on dark skin is mostly missed. ``hairy``: of drawn lesions without hair none reaches 0.1,
+without ink stays at 0; ink on dark skin is told late. ``hairy``: of drawn lesions without hair none reaches 0.1,
 of those under eight hairs half do. ``color_tint``: the light of a lamp of 4500 K taken for daylight (Planck's law,
 daylight 6500 K: log(R/G) 0.29, log(G/B) 0.40 more); drawn skin in white light stays below 0.25."""
 

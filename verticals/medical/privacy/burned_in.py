@@ -36,8 +36,8 @@ _HEIGHT_PX, _LEAST_AREA_PX = (6, 60), 6
 _STRAIGHT = 0.25
 """Breadth over length below which a piece is a straight line, as are ticks and hairs, and few characters."""
 _SLENDER = 0.45
-"""Mean breadth over length of a line's pieces below which it looks like ticks: of drawn lines of text it is that of
-one in twenty, of rows of ticks that of nearly all."""
+"""Mean breadth over length of a line's pieces below which it looks like ticks: nearly all drawn rows of ticks lie
+below, and few drawn lines of text."""
 _STRONG = 80
 """Strength from which more says nothing more: the skin between two hairs stands out by as much as they are dark."""
 _FEWEST = 3
@@ -137,45 +137,43 @@ def _pieces(strokes: Grey, level: int, plane: Grey, sign: int) -> NDArray[np.flo
     chosen = 1 + np.nonzero(shape & (area >= _LEAST_AREA_PX))[0]
     # By place alone first: looking closely at a piece costs ten times as much, and most have no neighbour.
     chosen = chosen[np.lexsort(stats[chosen, 3::-1].T)]
-    together = _groups(stats[chosen, :4].astype(np.float64), _placed)
-    pieces = (
-        [
-            (*map(float, stats[i, :4]), *seen)
-            for i in chosen[np.sort(np.concatenate(together))]
-            if (seen := _closely(numbers, int(i), stats[i, :4], strokes, level, plane, sign))
-        ]
-        if together
-        else []
-    )
+    groups = _groups(stats[chosen, :4].astype(np.float64), _placed)
+    pieces = []
+    for i in chosen[sorted(member for group in groups for member in group)]:
+        x, y, w, h, _ = map(int, stats[i])
+        inside = numbers[y : y + h, x : x + w] == i
+        seen = _closely(inside, (x, y), strokes, plane, sign * level)
+        if seen is not None:
+            pieces.append((x, y, w, h, *seen))
     return np.array(pieces, np.float64).reshape(-1, len(_COLUMNS))
 
 
 def _closely(
-    numbers: NDArray[np.int32],
-    number: int,
-    box: NDArray[np.int32],
-    strokes: Grey,
-    level: int,
-    plane: Grey,
-    sign: int,
+    inside: NDArray[np.bool_], at: tuple[int, int], strokes: Grey, plane: Grey, level: int
 ) -> tuple[float, float, float] | None:
     """Strength, stroke width and breadth of a piece; None where it is a gap between two others.
 
     A character differs from what lies above and below it. The skin between two ticks or hairs does not: it stands out
     from them alone.
+
+    Args:
+        inside: Where in its box the piece is.
+        at: x and y of the box.
+        strokes: How far strokes stand out.
+        plane: The picture they stand out of.
+        level: At which they were cut; below zero for dark ones.
     """
-    x, y, w, h = map(int, box)
-    inside = np.zeros((h + 2, w + 2), np.uint8)
-    piece = numbers[y : y + h, x : x + w] == number
-    inside[1:-1, 1:-1] = piece
+    (h, w), (x, y) = inside.shape, at
     above, below = plane[max(0, y - 2) : y, x : x + w], plane[y + h : y + h + 2, x : x + w]
     if count := above.size + below.size:
         ground = (int(above.sum()) + int(below.sum())) / count
-        if sign * (float(plane[y : y + h, x : x + w][piece].mean()) - ground) < level / 2:
+        if (float(plane[y : y + h, x : x + w][inside].mean()) - ground) / level < 0.5:
             return None
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    strength = np.percentile(strokes[y : y + h, x : x + w][piece], 75)
-    return float(strength), 2 * float(np.percentile(depth[piece], 90)), _breadth(piece)
+    framed = np.zeros((h + 2, w + 2), np.uint8)
+    framed[1:-1, 1:-1] = inside
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    strength = np.percentile(strokes[y : y + h, x : x + w][inside], 75)
+    return float(strength), 2 * float(np.percentile(depth[inside], 90)), _breadth(inside)
 
 
 def _breadth(piece: NDArray[np.bool_]) -> float:

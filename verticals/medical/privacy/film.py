@@ -2,7 +2,7 @@
 
 A coded stream can carry what no table of attributes reaches: sound in which somebody is called by name, subtitles, the
 place and the time of a phone. So nothing of the stream goes on but the pictures. The object stays a Video Photographic
-Image, which may be coded frame by frame (PS3.3 A.32.5, PS3.5 A.4.1); it becomes larger, and loses a little once more.
+Image (PS3.3 A.32.7), coded frame by frame; it becomes larger, and loses a little once more.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 1500
 """A minute at 25 frames a second: as JPEG every frame is a picture of its own."""
+MOST_BYTES = 2**29
+"""Of all frames as JPEG, 512 MiB: they are held in memory."""
 QUALITY = 95
 """Of the JPEG."""
 _METHODS = {"100": "ISO_13818_2", "101": "ISO_13818_2", "107": "ISO_23008_2", "108": "ISO_23008_2"}
@@ -38,7 +40,7 @@ def taken_apart(dataset: "Dataset", look: Callable[[Picture, int], list[str]]) -
         What ``look`` said of the first frame with something to say, and that the film was coded again.
 
     Raises:
-        DataError: The film is too long, ends before its header says, or cannot be decoded.
+        DataError: The film is too long or too large, ends before its header says, or cannot be decoded.
     """
     encaps = require("pydicom.encaps", extra="medical")
     count, size = int(dataset.get("NumberOfFrames") or 1), (int(dataset.Rows), int(dataset.Columns))
@@ -46,12 +48,17 @@ def taken_apart(dataset: "Dataset", look: Callable[[Picture, int], list[str]]) -
         raise DataError(f"the object is a film of {count} frames; up to {MOST_FRAMES} are taken; export a shorter one")
     coded: list[bytes] = []
     notes: list[str] = []
+    written = 0
     with silence("has pixels that cannot be looked at"):
         stream = BytesIO(dataset.PixelData)
         encaps.parse_basic_offsets(stream)
         for number, frame in enumerate(video.every(encaps.generate_fragments(stream), count, size), 1):
             notes += look(frame, number)
             coded.append(_jpeg(frame))
+            if (written := written + len(coded[-1])) > MOST_BYTES:
+                raise DataError(
+                    f"the object is a film of more than {MOST_BYTES >> 20} MiB as frames; export it smaller"
+                )
         _refill(dataset, coded, raw=size[0] * size[1] * 3 * count)
     return [*notes[:1], "The film was coded again frame by frame, without its sound"]
 

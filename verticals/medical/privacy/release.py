@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared import atomic
-from shared.errors import DataError, LoupeError, Problem, require
+from shared.errors import DataError, LoupeError, MissingDependency, Problem, require
 from verticals.medical.dicom import dicom_decode, video
 from verticals.medical.dicom.colour import Picture
 from verticals.medical.privacy import burned_in, faces, film
@@ -113,7 +113,7 @@ def _looked_at(dataset: "Dataset", look: Callable[[Picture, int], list[str]], *,
         while (frame := _next(frames)) is not None:
             number += 1
             notes += look(frame, number)
-    except DataError:
+    except (DataError, MissingDependency):
         if not accept_text:
             raise
     return notes[:1]
