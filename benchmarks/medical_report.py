@@ -19,6 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shared.data import sources
+from shared.evaluate import unseen, used_for_building
+from shared.inference import bundle as bundles
+from verticals.medical import taxonomy
+
 SETS = ("ham10000", "isic_7class")
 NO_GATE = "measured without the quality gate"
 GATE = ("quality", "not_scored", "noted")
@@ -108,7 +113,7 @@ def measured(data: Path, place: Path, budget: str) -> dict[str, Any]:
     chosen = place / name if gated else ungated(place / name)
     said = kept(place / f"{name}.check.json", "check", chosen, "--vertical", "medical", *cache)
     bundle = place / f"{name}.bundle"
-    options = ("--vertical", "medical", "--budget", budget, *cache)
+    options = ("--vertical", "medical", "--budget", budget, "--cache", place / f"{name}.cache")
     built = kept(place / f"{name}.build.json", "build", chosen, "-o", bundle, *options)
     answered = loupe("evaluate", bundle, chosen)
     return {"ingest": came, "check": said, "build": built, "evaluate": answered, "gated": gated}
@@ -214,6 +219,26 @@ def strata(facts: dict[str, Any]) -> Iterator[str]:
         yield f"| {name}: best less worst; unknown of {attribute['unknown']} | | {' | '.join(gaps)} | |"
 
 
+def overlap(data: Path, place: Path) -> str:
+    """Pictures of the second set that the bundle of the first was built on, by ISIC number, and those it notices."""
+    first, second = SETS
+    with (place / first / "private" / "sources.csv").open(newline="", encoding="utf-8") as stream:
+        stems = {row["name"]: Path(row["file"]).stem for row in csv.DictReader(stream)}
+    with (place / first / "manifest.csv").open(newline="", encoding="utf-8") as stream:
+        numbers = {row["id"]: stems[row["frame"]] for row in csv.DictReader(stream)}
+    bundle = bundles.load(place / f"{first}.bundle")
+    used = {numbers[identity] for identity in used_for_building(bundle)}
+    manifest, _ = sources.read(data / second / "labels.csv", taxonomy=taxonomy.labels())
+    fresh = {row.sample.path for row in unseen(bundle, manifest)}
+    known = [row.sample.path for row in manifest.rows if Path(row.sample.path).stem in used]
+    noticed = sum(path not in fresh for path in known)
+    return (
+        f"{len(known)} of {len(manifest.rows)} pictures of {second} show what the bundle of {first} was built on, in "
+        f"another crop; `loupe evaluate` notices {noticed} of them by their looks, and all only where both tables name "
+        "lesions alike: neither bundle is measured on the other set"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -225,11 +250,14 @@ def main() -> None:
         place = options.work or Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
         found = {name: measured(options.data / name, place, options.budget) for name in options.sets}
+        shared = overlap(options.data, place) if set(SETS) <= set(found) else ""
     lines = {name: dict(rows(result)) for name, result in found.items()}
     print(f"{next(iter(found.values()))['evaluate']['report']['disclaimer']}\n")
     print(f"| | {' | '.join(found)} |\n| --- |{' --- |' * len(found)}")
     for measure in dict.fromkeys(name for own in lines.values() for name in own):
         print(f"| {measure} | {' | '.join(own.get(measure, '') for own in lines.values())} |")
+    if shared:
+        print(f"\n{shared}.")
     for name, result in found.items():
         facts = result["evaluate"]["report"]["measured"]
         print(f"\n{name} by strata, test part:\n")
