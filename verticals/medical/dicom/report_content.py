@@ -114,7 +114,7 @@ def _urgency(decision: Decision) -> Any:
     sr = require("highdicom.sr", extra="medical")
     codes = require("pydicom.sr.codedict", extra="medical").codes
     urgency = decision.facts.get("urgency")
-    if urgency not in range(len(URGENCY)):
+    if not isinstance(urgency, int) or not 0 <= urgency < len(URGENCY):
         raise DataError(
             f"{decision.frame}: the decision's fact 'urgency' is {urgency!r}, allowed is 0 to {len(URGENCY) - 1}; "
             "give a decision of the medical vertical, or run loupe predict again"
