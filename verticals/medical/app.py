@@ -98,14 +98,14 @@ def _folder() -> reports.Folder | None:
 
 
 def _blind_first() -> bool:
-    if "blind" not in st.session_state:
-        asked = st.query_params.get("blind", "")
-        st.session_state["blind"] = asked == "1" if asked else POLICY.blind_first
-    return bool(st.session_state["blind"])
+    # Where the site demands it nobody switches it off; otherwise it is the reader's choice.
+    return POLICY.blind_first or bool(st.session_state.setdefault("blind", st.query_params.get("blind") == "1"))
 
 
 def _hides(this: Page, item: Item) -> bool:
-    return _blind_first() and this.desk.reading(item) is None
+    # An answer that was on the screen cannot be unseen: what is said after it is no reading.
+    seen = item.id in st.session_state.setdefault("seen", set())
+    return _blind_first() and this.desk.reading(item) is None and not seen
 
 
 def _mode(this: Page) -> str:
@@ -126,7 +126,8 @@ def _top(this: Page) -> None:
     def screen(name: str) -> None:
         st.session_state["screen"] = "" if st.session_state.get("screen") == name else name
 
-    st.button(f"Blind first: {'on' if _blind_first() else 'off'}", shortcut="Shift+B", key="blind-key", on_click=switch)
+    words = f"Blind first: {'on' if _blind_first() else 'off'}"
+    st.button(words, shortcut="Shift+B", key="blind-key", on_click=switch, disabled=POLICY.blind_first)
     st.button("Worklist", shortcut="L", key="list-key", on_click=screen, args=("list",))
     st.button("Sign off", shortcut="S", key="sign-key", on_click=screen, args=("sign",))
 
@@ -325,6 +326,7 @@ def _answer(this: Page, item: Item, visible: bool) -> None:
     desk, turn = this.desk, this.desk.turn
     row = desk.reading(item)
     own = blind.answer_of(row) if row is not None else None
+    st.session_state["seen"].add(item.id)
     st.markdown(f"##### {texts.plain(telling.headline(item, texts.name(this.taxonomy, item.label)))}")
     _picture_keys(this, item)
     with st.container(height=_FACTS - 40 * (own is not None), border=False, gap="xsmall", key="facts"):

@@ -118,14 +118,16 @@ def queue(samples: Path, store: str, as_json: bool) -> None:
     """Queue the pictures of an ingest for reading with no model, then: loupe review medical."""
     from shared.review.store import Store
     from verticals.medical.reading import unscored
+    from verticals.medical.triage import DISCLAIMER
 
     opened = Store.open(store)
     try:
         added = opened.add_items(unscored.items(samples))
     finally:
         opened.close()
-    facts = {"store": store, "new": added.new, "renewed": added.replaced, "kept": added.kept}
-    print(json.dumps(facts) if as_json else f"{added.new} new pictures in the queue, {added.kept} known already")
+    facts = {"disclaimer": DISCLAIMER, "store": store, "new": added.new, "renewed": added.replaced, "kept": added.kept}
+    said = f"{added.new} new pictures in the queue, {added.kept} known already. {DISCLAIMER}"
+    print(json.dumps(facts) if as_json else said)
 
 
 @click.command()

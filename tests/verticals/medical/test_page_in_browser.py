@@ -183,8 +183,8 @@ def test_five_cases_are_read_blind_by_keyboard_and_signed_so_that_the_reports_ar
     tab.get_by_text("5 reports are VERIFIED in the name of Anna Berg").wait_for()
     read_back(store, reported.reports)
     tab.keyboard.press("l")
-    tab.get_by_text("What seeing the answer did").wait_for()
-    assert "changed name" in tab.inner_text("body") and disclaimed(tab)
+    tab.get_by_text("changed name").wait_for()
+    assert disclaimed(tab)
 
 
 def read_back(store: Store, folder: Path) -> None:

@@ -102,7 +102,7 @@ def _when(visit: Visit, present: Visit) -> str:
 
 
 def _captioned(picture: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.uint8]:
-    """The picture below a white strip with at most three lines of dark words; it is covered nowhere."""
+    """The picture below a white strip with two lines of dark words; it is covered nowhere."""
     columns = picture.shape[1]
     high = max(14, round(_STRIP * columns))
     strip = np.full((2 * high, columns, 3), 255, np.uint8)

@@ -66,7 +66,7 @@ def test_findings_become_preliminary_reports_of_their_own_objects_and_a_validati
 
 def test_pictures_are_queued_for_reading_with_no_model(five: Any) -> None:
     facts = told("queue", five.folder / "findings.jsonl.frames", "--store", five.store)
-    assert facts["new"] == 5 and len(Store.open(str(five.store)).items()) == 5
+    assert facts["new"] == 5 and facts["disclaimer"] == DISCLAIMER and len(Store.open(str(five.store)).items()) == 5
     done = run("queue", five.folder, "--store", five.store)
     assert done.returncode == 2 and "ingest again" in done.stderr
 
