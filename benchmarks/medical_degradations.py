@@ -1,4 +1,4 @@
-"""Photographs of skin in, the same made worse out: blur, glare, ink, hairs, rulers ... and lines of text over them."""
+"""Pictures of skin in, the same made worse out: blur, glare, ink, hairs, rulers ... and lines of text over them."""
 
 from collections.abc import Callable
 
@@ -42,9 +42,12 @@ def glare(picture: Picture, grade: float, rng: Rng) -> Picture:
 
 
 def brighter(picture: Picture, grade: float, rng: Rng) -> Picture:
-    """Up to 1.3 stops more light."""
-    light = skin.linear(picture) * 2 ** (1.3 * grade)
-    return encoded(light)
+    """Up to 1.3 stops more than the light in which the brightest hundredth is just white.
+
+    A darker photograph with as much light added would be no fault: it has room for it.
+    """
+    light = skin.linear(picture)
+    return encoded(light / max(float(np.percentile(np.median(light, axis=2), 99)), 0.05) * 2 ** (1.3 * grade))
 
 
 def darker(picture: Picture, grade: float, rng: Rng) -> Picture:
@@ -68,6 +71,14 @@ def cut(picture: Picture, grade: float, rng: Rng) -> Picture:
     """A border through the middle, where the lesion mostly is (grade 1), or nearer to its edge."""
     turned = np.rot90(picture, int(rng.integers(4)))
     return np.ascontiguousarray(turned[:, : round(turned.shape[1] * (0.8 - 0.3 * grade))])
+
+
+def cut_through(picture: Picture, lesion: NDArray[np.uint8], grade: float, rng: Rng) -> Picture:
+    """A border through the lesion itself, of which up to half of the width is lost."""
+    turns = int(rng.integers(4))
+    turned, columns = np.rot90(picture, turns), np.nonzero(np.rot90(lesion, turns).any(0))[0]
+    end = columns[-1] + 1 - 0.5 * grade * (columns[-1] + 1 - columns[0])
+    return np.ascontiguousarray(turned[:, : max(round(float(end)), 32)])
 
 
 def ink(picture: Picture, grade: float, rng: Rng) -> Picture:

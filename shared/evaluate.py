@@ -39,6 +39,12 @@ def samples_table(manifest: Manifest, components: Mapping[str, int | str]) -> pd
     return table
 
 
+def used_for_building(bundle: Bundle) -> frozenset[str]:
+    """Ids of the Samples that trained the bundle or chose anything about it; its test part is not among them."""
+    table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)
+    return frozenset(table.loc[table["split"] != "test", "id"])
+
+
 def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:
     """The rows that the bundle has seen nothing of: no same image, no near copy, no image of a group it was built on.
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from shared.data import images
 from shared.errors import DataError, Problem
+from shared.inference import Bundle
 from shared.inference.runtime import Runtime
 from shared.records import Sample
 from shared.vertical import Case, Seen
@@ -113,7 +114,8 @@ def cases(
         frames[sample.frame].append(sample)
     ordered = [sample for members in frames.values() for sample in members]
     answers = predict(runtime, ordered, folder)
-    stated = (runtime.bundle.ok_label, runtime.bundle.threshold, runtime.bundle.unsought)
+    bundle = runtime.bundle
+    stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
     for frame, members in frames.items():
         pairs = list(zip(members, islice(answers, len(members)), strict=True))
         seen = tuple(a for _, a in pairs if isinstance(a, Seen))
@@ -124,6 +126,12 @@ def cases(
         yield Case(frame, seen, looked, why, *stated)
     for frame, why_not in reasons.items():
         yield Case(frame, (), 0.0, tuple(why_not), *stated)
+
+
+def uncertified(bundle: Bundle) -> tuple[str, ...]:
+    """Labels that are in every prediction set for want of independent groups; empty where the bundle has no sets."""
+    sets = (bundle.card.get("conformal") or {}).get("sets") or {"labels": (), "certifiable": ()}
+    return tuple(label for label, known in zip(sets["labels"], sets["certifiable"], strict=True) if not known)
 
 
 def _area(sample: Sample) -> int:

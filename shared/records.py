@@ -135,6 +135,8 @@ class Decision:
         reasons: Each one sentence a person can check.
         findings: Those that led to the verdict, gravest first.
         examined: Fraction of the frame's area that was looked at, 0 to 1.
+        facts: What else the vertical knows about the frame, as plain data for its report and its exports; the core only
+            carries it.
     """
 
     frame: str
@@ -142,6 +144,7 @@ class Decision:
     reasons: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
     examined: float = 1.0
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 class Action(StrEnum):
@@ -155,6 +158,10 @@ class Action(StrEnum):
     """Something is there, but something else."""
     UNDO = "undo"
     """Takes an earlier verdict back; the log keeps both."""
+    READ = "read"
+    """What a person said before the model's answer was shown; no verdict, and nothing takes it back."""
+    SIGN = "sign"
+    """A person has put a name to a document about it; no verdict either."""
 
 
 @dataclass(frozen=True)
@@ -201,4 +208,5 @@ def decision_from_json(data: Mapping[str, Any]) -> Decision:
         reasons=tuple(data["reasons"]),
         findings=tuple(finding_from_json(f) for f in data["findings"]),
         examined=data["examined"],
+        facts=data.get("facts", {}),
     )

@@ -68,6 +68,8 @@ class Case:
         ok_label: Label of the bundle that means "nothing wrong", None where it has none.
         threshold: The bundle's risk threshold for a flag, None where none could be certified.
         unsought: Labels of the bundle that its certificate does not cover; risk is the probability of all others.
+        uncertified: Labels of the bundle that are in every prediction set, because the build had too few independent
+            groups of them; that they are possible says nothing about this frame.
     """
 
     frame: str
@@ -77,6 +79,7 @@ class Case:
     ok_label: str | None
     threshold: float | None
     unsought: tuple[str, ...] = ()
+    uncertified: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,16 @@
 """What many tests need: small labelled pictures, a built bundle, and the real photographs where they are."""
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -84,3 +92,76 @@ def bundle(pictures: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
         cache=cache,
     )
     return out
+
+
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class PageServer:
+    """A review page's server, to be started, killed and started again at one address."""
+
+    def __init__(self, app: Path, store: Path, folder: Path, reviewer: str, policy: Path | None) -> None:
+        from shared.review import launch
+
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.command = launch.command(app, store=str(store), reviewer=reviewer, port=self.port, policy=policy)
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=log, stderr=log)
+        for _ in range(1200):
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
+                    return
+            except (urllib.error.URLError, OSError):
+                assert self.process.poll() is None, (self.folder / "server.log").read_text()
+                time.sleep(0.05)
+        raise AssertionError("the server did not start")
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def page_server() -> Iterator[Callable[..., PageServer]]:
+    """Makes servers of review pages, which are killed at the end."""
+    made: list[PageServer] = []
+
+    def make(app: Path, store: Path, folder: Path, *, reviewer: str, policy: Path | None = None) -> PageServer:
+        made.append(PageServer(app, store, folder, reviewer, policy))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.kill()
+
+
+@pytest.fixture
+def tab() -> Iterator[Any]:
+    """A page of the system's Chromium, 1366 x 720."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        page = browser.new_page(viewport={"width": 1366, "height": 720})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()

@@ -246,6 +246,7 @@ def predict(bundle: Path, source: Path, out: Path | None, policy: Path | None, t
 @click.option("--store", default="reviews.sqlite", show_default=True, help="File or SQLAlchemy URL of the review log.")
 @click.option("--findings", type=FILE, help="What loupe predict -o wrote; its flagged items are added to the queue.")
 @click.option("--reviewer", help="Your name; the page asks for it otherwise.")
+@click.option("--policy", type=FILE, help="What the site's page does, over the vertical's defaults.")
 @click.option("--port", type=int, help="Port of the page on 127.0.0.1. Default: a free one.")
 @click.option("--no-open", is_flag=True, help="Serve the page, but do not open a browser.")
 @json_option
@@ -254,6 +255,7 @@ def review(
     store: str,
     findings: Path | None,
     reviewer: str | None,
+    policy: Path | None,
     port: int | None,
     no_open: bool,
     as_json: bool,
@@ -264,7 +266,7 @@ def review(
     if findings is not None:
         print(add_findings(findings, store), file=sys.stderr)
     found = verticals.load(vertical)
-    open_page(found, store=store, reviewer=reviewer, port=port, browser=not no_open, as_json=as_json)
+    open_page(found, store=store, reviewer=reviewer, port=port, browser=not no_open, as_json=as_json, policy=policy)
 
 
 @cli.command()

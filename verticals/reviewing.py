@@ -34,7 +34,14 @@ def add_findings(findings: Path, store: str) -> str:
 
 
 def open_page(
-    vertical: Vertical, *, store: str, reviewer: str | None, port: int | None, browser: bool, as_json: bool = False
+    vertical: Vertical,
+    *,
+    store: str,
+    reviewer: str | None,
+    port: int | None,
+    browser: bool,
+    as_json: bool = False,
+    policy: Path | None = None,
 ) -> None:
     """Serve the page on 127.0.0.1 until it is stopped with Ctrl-C; ``as_json`` tells its address on stdout.
 
@@ -43,7 +50,7 @@ def open_page(
     """
     Store.open(store).close()  # a store that cannot be used is said here, in one sentence
     port = port or _free_port()
-    line = launch.command(vertical.folder / "app.py", store=store, reviewer=reviewer, port=port)
+    line = launch.command(vertical.folder / "app.py", store=store, reviewer=reviewer, port=port, policy=policy)
     page = subprocess.Popen(line, stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:

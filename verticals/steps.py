@@ -14,10 +14,10 @@ from shared import atomic, decisions, taxonomy
 from shared.data import ingested, manifest, sources
 from shared.decide import decide as decide_whole
 from shared.errors import ConfigError, DataError
-from shared.evaluate import evaluate
+from shared.evaluate import evaluate, used_for_building
 from shared.inference import Bundle, Runtime
 from shared.policy import Policy
-from shared.predict import cases
+from shared.predict import cases, uncertified
 from shared.records import Decision, Finding, Review, Verdict
 from shared.vertical import Case, Ingested, Seen, Vertical
 
@@ -29,6 +29,7 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
     labels = taxonomy.load(vertical.folder / "labels.toml") if vertical else None
     facts, seen, problems = evaluate(runtime, data, taxonomy=labels)
     facts["left_out"] = [str(p) for p in problems]
+    facts["certificate"] = (runtime.bundle.card["certificate"] or {}).get("sentence")
     facts["vertical"] = vertical.name if vertical else ""
     facts["report"] = None
     if vertical is not None and all(s.sample.window is None for _, s in seen):
@@ -42,7 +43,8 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
 
 
 def _whole_case(seen: Seen, bundle: Bundle) -> Case:
-    return Case(seen.sample.frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought)
+    stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
+    return Case(seen.sample.frame, (seen,), 1.0, (), *stated)
 
 
 def predict_source(
@@ -64,7 +66,7 @@ def predict_source(
     with ExitStack() as stack:
         found, folder = _samples(runtime.bundle, vertical, source, out, stack)
         stream = sys.stdout if lines_to_stdout else stack.enter_context(decisions.writer(out)) if out else None
-        looked = time.monotonic()
+        looked, used = time.monotonic(), used_for_building(runtime.bundle)
         for case in cases(runtime, found.samples, folder, skipped=found.skipped, problems=found.problems):
             decision = _decide(vertical, case, policy)
             counts[decision.verdict] += 1
@@ -73,6 +75,7 @@ def predict_source(
                     "vertical": runtime.bundle.vertical,
                     "bundle_hash": runtime.bundle.hash,
                     "notes": _notes(runtime.bundle, case),
+                    "used_in_build": any(seen.sample.id in used for seen in case.seen),
                 }
                 print(json.dumps(decisions.line(decision, case, folder, **extra)), file=stream)
     seconds = time.monotonic() - looked
@@ -152,12 +155,20 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
     facts |= {"findings": str(findings), "truth": str(truth) if truth else None, "vertical": vertical.name}
     facts["bundle_hash"] = lines[0].extra.get("bundle_hash", "")
     facts["notes"] = sorted({note for line in lines for note in line.extra.get("notes", ())})
+    used = sum(bool(line.extra.get("used_in_build")) for line in lines)
+    if used:
+        facts["notes"].append(
+            f"{used} of {len(lines)} frames were used to build the bundle and are in these figures, which are no "
+            "evidence of how well it does; loupe evaluate leaves such frames out"
+        )
     if page is not None:
         from shared.reporting.page import write_page
 
         labels = taxonomy.load(vertical.folder / "labels.toml")
         spoken = {entry.code: entry.name for entry in labels.labels}
-        write_page(f"Loupe report: {vertical.name}", facts, page, names=spoken)
+        told = {name: fact for name, fact in facts.items() if name not in ("measured", "disclaimer")}
+        told["notes"] = [*filter(None, [facts.get("disclaimer")]), *facts["notes"]]
+        write_page(f"Loupe report: {vertical.name}", told, page, names=spoken)
     return facts
 
 
@@ -186,4 +197,5 @@ def _reviews(store: str | None) -> tuple[Review, ...]:
         return ()
     from shared.review.store import Store
 
-    return tuple(Store.open(store).standing().values())
+    opened = Store.open(store)
+    return (*opened.readings(), *opened.standing().values())

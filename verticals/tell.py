@@ -5,7 +5,8 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 _SHOWN = 10
-_NOT_TOLD = frozenset({"disclaimer", "notes", "findings", "truth", "vertical", "bundle_hash"})
+_NOT_TOLD = frozenset({"disclaimer", "notes", "findings", "truth", "vertical", "bundle_hash", "measured"})
+"""Facts that stand elsewhere or are for a program: ``measured`` holds in numbers what a report also says in words."""
 
 
 def rate(row: Facts, n: bool = True) -> str:
@@ -93,9 +94,11 @@ def evaluated(facts: Facts) -> str:
         lines.append(f"{facts['used_for_building']} images of the data were used to build the bundle: left out here")
     lines += _rates(facts)
     at = facts["at_threshold"]
+    if facts.get("certificate"):
+        lines.append(f"certificate of the build: {facts['certificate']}")
     if at:
         lines.append(f"flagged from risk {at['threshold']:.3g}: recall {rate(at['recall'])}")
-        lines.append(f"{'':24} flagged although OK {rate(at['flagged_ok'])}")
+        lines.append(f"{'':24} flagged although it need not be found {rate(at['flagged_ok'])}")
     lines += [f"left out: {p}" for p in facts["left_out"]]
     if facts["report"]:
         lines += ["", reported(facts["report"])]
@@ -142,6 +145,9 @@ def _of_any(facts: Facts) -> Iterator[str]:
             yield f"{spoken:32} {_plain(value)}"
         elif "value" in value and "low" in value:
             yield f"{spoken:32} {_share(value)}"
+        elif all(isinstance(row, str) for row in value.values()):
+            yield spoken
+            yield from (f"  {k.replace('_', ' ')}: {row}" for k, row in value.items())
         elif all(not isinstance(row, Mapping) for row in value.values()):
             yield f"{spoken}: " + ", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items() if v)
         else:

@@ -1,7 +1,8 @@
 """Keys and clicks of one reviewer in, verdicts recorded out: each item once, with the time it took."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from shared.errors import ReviewError
 from shared.records import Action, Review, Verdict
@@ -10,6 +11,8 @@ from shared.review.items import Item
 from shared.review.store import Store, now
 from shared.review.view import Camera
 
+Arrange = Callable[[Sequence[Item], Mapping[str, str]], list[Item]]
+"""Items and when they came, by id (ISO 8601), in; the items in the order in which a person should see them out."""
 LOOK_S = 0.3
 """A verdict sooner after the picture came up is a key pressed twice, not a look: simple visual reactions alone take
 about a quarter of a second."""
@@ -28,6 +31,7 @@ class Desk:
         severity: Mapping[str, int],
         ok_label: str = "OK",
         clock: Callable[[], float] = time.monotonic,
+        arrange: Arrange | None = None,
     ) -> None:
         self.store = store
         self.reviewer = ""
@@ -38,7 +42,11 @@ class Desk:
         self.visible = False
         self.items: list[Item] = []
         self.standing: dict[str, Review] = {}
-        self._severity, self._ok_label, self._clock = severity, ok_label, clock
+        self.readings: dict[tuple[str, str], Review] = {}
+        self.signed: dict[str, Review] = {}
+        self.arrivals: dict[str, str] = {}
+        self._arrange = arrange or (lambda items, _: order.ordered(items, severity))
+        self._ok_label, self._clock = ok_label, clock
         self._known_items, self._seq = -1, 0
         self._current: str | None = None
         self._skipped: set[str] = set()
@@ -53,14 +61,28 @@ class Desk:
         """
         count = self.store.count_items()
         if count != self._known_items:
-            self.items = order.ordered(self.store.items(), self._severity)
+            self.arrivals = self.store.arrivals()
+            self.items = self._arrange(self.store.items(), self.arrivals)
             self._known_items = count
         for review in self.store.reviews(after=self._seq):
             self._seq += 1
             if review.action is Action.UNDO:
                 self.standing.pop(review.item, None)
+            elif review.action is Action.READ:
+                self.readings[review.item, review.reviewer] = review
+            elif review.action is Action.SIGN:
+                self.signed[review.item] = review
             else:
                 self.standing[review.item] = review
+
+    def rearrange(self, arrange: Arrange) -> None:
+        """Put the items into another order; the present one stays on the screen."""
+        self._arrange = arrange
+        self.items = arrange(self.items, self.arrivals)
+
+    def reading(self, item: Item) -> Review | None:
+        """What this reviewer said of an item before its answer was shown."""
+        return self.readings.get((item.id, self.reviewer))
 
     def upcoming(self) -> list[Item]:
         """The present item and those after it; what was skipped comes last."""
@@ -81,6 +103,11 @@ class Desk:
         self.visible = visible
         if self._since is None:
             self._since = self._clock()
+
+    def away(self) -> None:
+        """The page shows something else: the present item's time stands still until it is shown again."""
+        if self._current is not None and self._since is not None:
+            self._looked[self._current], self._since = self._elapsed(), None
 
     def may_be_ok(self) -> bool:
         """Whether OK is a possible answer: what cannot be seen is never OK."""
@@ -115,6 +142,38 @@ class Desk:
             return False
         self.message = f"Recorded as no. {number}: {item.id} is {stands}"
         self._turn_to(None)
+        return True
+
+    def commit(self, turn: int, label: str, note: str, *, verdict: Action | None = None) -> bool:
+        """Record a reading of the present item before its answer is shown; the item stays, in a new turn.
+
+        Args:
+            turn: The turn in which the key was pressed.
+            label: What the reader takes it for.
+            note: What else the reader said, as the vertical writes it.
+            verdict: Where there is no answer to show: the reading is the verdict too, as this action.
+
+        Returns:
+            Whether it was recorded; if not, ``message`` says why.
+        """
+        item = self._pressed(turn)
+        if item is None:
+            return False
+        if not self.may_be_ok():
+            self.message = "Not recorded: what cannot be seen cannot be read."
+            return False
+        said = Review(item.id, Action.READ, label, self.reviewer, now(), self._elapsed(), note)
+        try:
+            number = self.store.remark(said, shown=item.digest)
+            if verdict is not None:
+                self.store.record(replace(said, action=verdict, at=now()), shown=item.digest)
+        except ReviewError as error:
+            self.message = f"Not recorded: {error}"
+            return False
+        self.readings[item.id, self.reviewer] = said
+        self.message = f"Your reading is recorded as no. {number}"
+        self._looked.pop(item.id, None)
+        self._turn_to(item.id if verdict is None else None)
         return True
 
     def skip(self, turn: int) -> None:

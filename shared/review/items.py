@@ -12,6 +12,8 @@ from shared.records import Box, Decision, Finding, Verdict, as_json
 
 NOT_EXAMINED = Verdict.NOT_EXAMINED.value
 """Label of an item that asks a person to look because the machine has not."""
+CARRIED = ("probabilities", "possible", "nearest")
+"""What of a line goes with its finding, where the line has it; a vertical's page may show it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Item:
         reasons: Why it is in the queue, each one sentence.
         examined: Fraction of the frame's area that the machine looked at.
         batch: Where it came from: file, lot, shift.
-        payload: The Finding as plain data, empty for a frame.
+        payload: The Finding as plain data with what else of its line is :data:`CARRIED`, or of a frame what tells its
+            picture from another; and the decision's ``facts``, where it has any.
     """
 
     id: str
@@ -86,14 +89,30 @@ def items_of(lines: Iterable[Line], *, batch: str = "") -> Iterator[Item]:
         if decision.verdict is Verdict.PASS:
             continue
         for finding in decision.findings:
-            yield _of_finding(finding, decision, line.shown.get(finding.id), batch, notes)
+            carried = _carried(line)
+            yield _of_finding(finding, decision, line.shown.get(finding.id), batch, notes, carried)
         if not decision.findings:
             yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch, notes, content)
         elif decision.examined < 1 and all(f.id != decision.frame for f in decision.findings):
             yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch, notes, content)
 
 
-def _of_finding(finding: Finding, decision: Decision, shown: Shown | None, batch: str, notes: tuple[str, ...]) -> Item:
+def _carried(line: Line) -> dict[str, Any]:
+    return _facts(line.decision) | {key: line.extra[key] for key in CARRIED if line.extra.get(key) is not None}
+
+
+def _facts(decision: Decision) -> dict[str, Any]:
+    return {"facts": dict(decision.facts)} if decision.facts else {}
+
+
+def _of_finding(
+    finding: Finding,
+    decision: Decision,
+    shown: Shown | None,
+    batch: str,
+    notes: tuple[str, ...],
+    carried: Mapping[str, Any],
+) -> Item:
     own = (finding.why,) if finding.why else decision.reasons
     return Item(
         id=finding.id,
@@ -110,7 +129,7 @@ def _of_finding(finding: Finding, decision: Decision, shown: Shown | None, batch
         reasons=(*own, *notes),
         examined=decision.examined,
         batch=batch,
-        payload=json.loads(json.dumps(as_json(finding))),
+        payload=json.loads(json.dumps({**carried, **as_json(finding)})),
     )
 
 
@@ -129,5 +148,5 @@ def _of_frame(
         reasons=(*decision.reasons, *notes),
         examined=decision.examined,
         batch=batch,
-        payload={"samples": [content]} if content else {},
+        payload=json.loads(json.dumps(_facts(decision) | ({"samples": [content]} if content else {}))),
     )

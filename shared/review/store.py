@@ -23,6 +23,8 @@ from shared.review import rows, tables
 from shared.review.items import Item, items_of
 
 T = TypeVar("T")
+REMARKS = (Action.READ, Action.SIGN)
+"""Rows that stand beside the verdicts and are none."""
 _TRIES = 20
 _CHUNK = 500
 
@@ -113,6 +115,8 @@ class Store:
         changed = [i for i in old if i not in judged and old[i].digest != by_id[i].digest]
         if new:
             c.execute(tables.items.insert(), [rows.of_item(item) for item in new])
+            at = now()
+            c.execute(tables.arrivals.insert(), [{"item": item.id, "at": at} for item in new])
         for i in changed:
             c.execute(tables.items.update().where(tables.items.c.id == i).values(rows.of_item(by_id[i])))
         return Added(len(new), len(changed), len(old) - len(changed))
@@ -132,25 +136,68 @@ class Store:
             ReviewError: The item is unknown, was replaced or has a standing verdict, the verdict is not complete, or
                 the store does not answer.
         """
-        if review.action is Action.UNDO:
-            raise ReviewError(f"{review.item}: an undo is not recorded by itself; call undo")
+        if review.action in (Action.UNDO, *REMARKS):
+            raise ReviewError(f"{review.item}: {review.action} is no verdict; call undo or remark")
         _check(review)
         return self._write(lambda c: self._record(c, review, shown))
 
     def _record(self, c: sa.Connection, review: Review, shown: str | None) -> int:
-        row = c.execute(sa.select(tables.items).where(tables.items.c.id == review.item)).one_or_none()
-        if row is None:
-            raise ReviewError(f"{self.where}: has no item {review.item!r}; add its decision first")
+        digest = self._digest(c, review, shown)
         standing = c.execute(_standing().where(tables.reviews.c.item == review.item)).first()
         if standing:
             raise ReviewError(
                 f"{review.item}: was judged by {standing.reviewer} at {standing.at} ({standing.action} "
                 f"{standing.label}); that verdict has to be taken back before another"
             )
+        return self._append(c, review, digest)
+
+    def remark(self, review: Review, *, shown: str | None = None) -> int:
+        """Append what is no verdict: a reading before the answer is shown, or a signature below a verdict.
+
+        Its place in the chain is the proof of the order: a reading stands before the verdict of the same person.
+
+        Args:
+            review: A READ (one per person and item, before any verdict stands) or a SIGN (by the person whose verdict
+                stands).
+            shown: As for :meth:`record`.
+
+        Returns:
+            The number of its row.
+
+        Raises:
+            ReviewError: It is another action, comes too late or twice, or as for :meth:`record`.
+        """
+        if review.action not in REMARKS:
+            raise ReviewError(f"{review.item}: {review.action} is no remark; allowed are {', '.join(REMARKS)}")
+        _check(review)
+        return self._write(lambda c: self._remark(c, review, shown))
+
+    def _remark(self, c: sa.Connection, review: Review, shown: str | None) -> int:
+        digest = self._digest(c, review, shown)
+        own = tables.reviews.c.item == review.item
+        standing = c.execute(_standing().where(own)).first()
+        if review.action is Action.SIGN:
+            if standing is None or standing.reviewer != review.reviewer:
+                raise ReviewError(
+                    f"{review.item}: has no verdict of {review.reviewer} to sign; look at it and judge it"
+                )
+            return self._append(c, review, digest)
+        if standing is not None:
+            raise ReviewError(f"{review.item}: was judged by {standing.reviewer}; a first reading comes before that")
+        mine = (own, tables.reviews.c.reviewer == review.reviewer)
+        if c.execute(sa.select(tables.reviews.c.seq).where(*mine)).first():
+            raise ReviewError(f"{review.item}: {review.reviewer} has read or judged it already; that stays as it is")
+        return self._append(c, review, digest)
+
+    def _digest(self, c: sa.Connection, review: Review, shown: str | None) -> str:
+        """The digest of a row's item, which must still be what the person saw."""
+        row = c.execute(sa.select(tables.items).where(tables.items.c.id == review.item)).one_or_none()
+        if row is None:
+            raise ReviewError(f"{self.where}: has no item {review.item!r}; add its decision first")
         digest = rows.item_of(row).digest
         if shown is not None and shown != digest:
             raise ReviewError(f"{review.item}: was renewed while it was on the screen; look at it again")
-        return self._append(c, review, digest)
+        return digest
 
     def undo(self, reviewer: str, seconds: float = 0.0) -> Review | None:
         """Take back the latest standing verdict of a reviewer by appending an UNDO row.
@@ -190,6 +237,14 @@ class Store:
             lambda c: [rows.item_of(r) for r in c.execute(sa.select(tables.items).order_by(tables.items.c.id))]
         )
 
+    def arrivals(self) -> dict[str, str]:
+        """When each item came into the store, ISO 8601 in UTC; absent where that was not written down."""
+        return self._read(lambda c: {row.item: row.at for row in c.execute(sa.select(tables.arrivals))})
+
+    def readings(self) -> list[Review]:
+        """What people said before they saw an answer, oldest first."""
+        return [review for review in self.reviews() if review.action is Action.READ]
+
     def count_items(self) -> int:
         """How many items there are."""
         return self._read(lambda c: int(c.scalar(sa.select(sa.func.count()).select_from(tables.items)) or 0))
@@ -220,7 +275,8 @@ class Store:
         joined = sa.select(tables.reviews, *columns).join(tables.items).order_by(tables.reviews.c.seq)
         log = self._read(lambda c: [dict(r._mapping) for r in c.execute(joined)])
         undone = {r["undoes"] for r in log}
-        return [r | {"standing": r["action"] != Action.UNDO and r["seq"] not in undone} for r in log]
+        none = (Action.UNDO, *REMARKS)
+        return [r | {"standing": r["action"] not in none and r["seq"] not in undone} for r in log]
 
     def verify(self, *, known: Head | None = None) -> None:
         """Check the whole chain.
@@ -309,7 +365,8 @@ def _check(review: Review) -> None:
 def _standing() -> sa.Select[Any]:
     undo = tables.reviews.alias("undo")
     taken_back = sa.exists().where(undo.c.undoes == tables.reviews.c.seq)
-    return sa.select(tables.reviews).where(tables.reviews.c.action != Action.UNDO.value, ~taken_back)
+    verdict = tables.reviews.c.action.not_in([Action.UNDO.value, *(remark.value for remark in REMARKS)])
+    return sa.select(tables.reviews).where(verdict, ~taken_back)
 
 
 def _head(c: sa.Connection) -> Head:

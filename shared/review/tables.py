@@ -51,6 +51,13 @@ reviews = sa.Table(
     sa.Column("prev_hash", sa.String(64), nullable=False, unique=True),
     sa.Column("hash", sa.String(64), nullable=False, unique=True),
 )
+arrivals = sa.Table(
+    "arrivals",
+    metadata,
+    sa.Column("item", _ID, primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+)
+"""When each item came first; a store from before this table has none for its older items."""
 head = sa.Table(
     "head",
     metadata,

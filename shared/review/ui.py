@@ -1,8 +1,8 @@
 """The Streamlit parts of a review page: a taxonomy and a store in, a page that a person works at all day out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -10,13 +10,15 @@ import streamlit as st
 from shared.errors import DataError, LoupeError
 from shared.records import Action, Verdict
 from shared.review import export, order, texts, view
-from shared.review.desk import Desk
+from shared.review.desk import Arrange, Desk
 from shared.review.items import Item
 from shared.review.launch import Options
+from shared.review.parts import Page, Parts, Words
 from shared.review.store import Store
 from shared.review.view import Camera, View, Viewer
 from shared.taxonomy import Taxonomy
 
+__all__ = ["Page", "Parts", "Words", "ask_name", "errors", "page", "verdict_keys"]
 _PANEL, _FACTS_HEIGHT = 350, 290
 _NOTE_HEIGHT = 30
 _AROUND_WH = (_PANEL + 76, 138)  # what the page needs beside and above the picture, in CSS pixels
@@ -56,49 +58,14 @@ export default function({ setStateValue }) {
 """
 
 
-@dataclass(frozen=True)
-class Words:
-    """How a vertical calls things.
-
-    Attributes:
-        frame: One thing that is decided about.
-        how_to_get_items: One line for an empty store.
-        note: A sentence that stands on the page at all times; empty for none.
-        agree: Before the name of a label that a person confirms.
-        nothing: What a person says who sees nothing of concern in the picture.
-        inspected: The same of what the machine has not examined.
-        nothing_code: What such a verdict is recorded as where the taxonomy has no OK label.
-        another: Any other label.
-        headline: What stands above everything else of an item, from the item and its label's name; then the reasons
-            stand before the numbers. None for the name.
-        short: Names for the narrow keys 1 to 9, by code; the label's name where there is none.
-    """
-
-    frame: str = "Image"
-    how_to_get_items: str = ""
-    note: str = ""
-    agree: str = "It is"
-    nothing: str = "OK: nothing there"
-    inspected: str = "OK: I inspected the part itself"
-    nothing_code: str = "OK"
-    another: str = "Another type"
-    headline: Callable[[Item, str], str] | None = None
-    short: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Page:
-    """What every part of the page needs."""
-
-    desk: Desk
-    taxonomy: Taxonomy
-    words: Words
-    digits: Sequence[str]
-    canvas_wh: tuple[int, int]
-
-
 def page(
-    title: str, taxonomy: Taxonomy, *, options: Options, words: Words | None = None, digits: Sequence[str] = ()
+    title: str,
+    taxonomy: Taxonomy,
+    *,
+    options: Options,
+    words: Words | None = None,
+    digits: Sequence[str] = (),
+    parts: Parts | None = None,
 ) -> None:
     """The whole page; call it once from an ``app.py``.
 
@@ -108,20 +75,22 @@ def page(
         options: Store and reviewer.
         words: How the vertical calls things.
         digits: Codes on the keys 1 to 9; the first nine of the taxonomy where none are given.
+        parts: What the vertical does otherwise.
     """
     st.set_page_config(page_title=title, layout="wide")
     st.html(_STYLE)
     with errors():
-        words = words or Words()
-        desk = _desk(taxonomy, options, words)
+        words, parts = words or Words(), parts or Parts()
+        desk = _desk(taxonomy, options, words, parts.arrange)
         desk.refresh()
-        this = _Page(desk, taxonomy, words, digits, _canvas(_NOTE_HEIGHT if words.note else 0))
+        this = Page(desk, taxonomy, words, digits, _canvas(_NOTE_HEIGHT if words.note else 0), parts)
         if not desk.items:
             st.title(title)
             st.info(f"There is nothing to review in {texts.plain(desk.store.where)}. {this.words.how_to_get_items}")
             return
         _top(this, title)
-        _work(this)
+        if parts.instead is None or not parts.instead(this):
+            _work(this)
 
 
 @contextmanager
@@ -158,11 +127,11 @@ def _canvas(taken: int) -> tuple[int, int]:
     return across, down
 
 
-def _desk(taxonomy: Taxonomy, options: Options, words: Words) -> Desk:
+def _desk(taxonomy: Taxonomy, options: Options, words: Words, arrange: Arrange | None) -> Desk:
     if "desk" not in st.session_state:
         severity = {label.code: label.severity for label in taxonomy.labels}
         ok = taxonomy.ok.code if taxonomy.ok else words.nothing_code
-        desk = Desk(_store(options.store), severity=severity, ok_label=ok)
+        desk = Desk(_store(options.store), severity=severity, ok_label=ok, arrange=arrange)
         desk.reviewer = st.query_params.get("reviewer", options.reviewer).strip()
         st.session_state["desk"] = desk
     found: Desk = st.session_state["desk"]
@@ -180,11 +149,13 @@ def _ask_name(desk: Desk, key: str, label: str) -> None:
 # ------------------------------------------------------------------ top line
 
 
-def _top(this: _Page, title: str) -> None:
+def _top(this: Page, title: str) -> None:
     done = order.progress(this.desk.items, this.desk.standing)
     with st.container(horizontal=True, vertical_alignment="center", key="top"):
         st.markdown(f"**{title}**", width="content")
         st.progress(done.done / max(done.total, 1), text=texts.progress(done))
+        if this.parts.top is not None:
+            this.parts.top(this)
         if this.desk.reviewer:
             with st.popover(this.desk.reviewer, icon=":material/tune:"):
                 _settings(this)
@@ -192,9 +163,19 @@ def _top(this: _Page, title: str) -> None:
         st.caption(this.words.note)
 
 
-def _settings(this: _Page) -> None:
+def _settings(this: Page) -> None:
     desk = this.desk
     _ask_name(desk, "reviewer", "Reviewer")
+    if this.parts.hidden is None or not this.parts.hidden():
+        _filter(this)
+    if st.toggle("Export the log"):
+        for form in export.FORMATS:
+            data = export.text(desk.store, form)
+            st.download_button(f"Download {form.upper()}", data, f"reviews.{form}", on_click="ignore")
+
+
+def _filter(this: Page) -> None:
+    desk = this.desk
     counts = order.labels(desk.items)
 
     def only() -> None:
@@ -208,16 +189,12 @@ def _settings(this: _Page) -> None:
         on_change=only,
         format_func=lambda code: f"{texts.name(this.taxonomy, code)} ({counts[code]})" if code else "everything",
     )
-    if st.toggle("Export the log"):
-        for form in export.FORMATS:
-            data = export.text(desk.store, form)
-            st.download_button(f"Download {form.upper()}", data, f"reviews.{form}", on_click="ignore")
 
 
 # ------------------------------------------------------------------ picture and panel
 
 
-def _work(this: _Page) -> None:
+def _work(this: Page) -> None:
     desk = this.desk
     upcoming = desk.upcoming()
     if not upcoming:
@@ -236,7 +213,8 @@ def _work(this: _Page) -> None:
         _viewer().prefetch(later, Camera(whole=whole, outline=desk.camera.outline), this.canvas_wh)
 
 
-def _picture(this: _Page, item: Item) -> View | None:
+def _picture(this: Page, item: Item) -> View | None:
+    item = this.parts.view(this, item) if this.parts.view is not None else item
     try:
         seen = _viewer().get(item, this.desk.camera, this.canvas_wh)
     except DataError as error:
@@ -248,7 +226,7 @@ def _picture(this: _Page, item: Item) -> View | None:
     return seen
 
 
-def _view_keys(this: _Page, item: Item, seen: View) -> None:
+def _view_keys(this: Page, item: Item, seen: View) -> None:
     desk = this.desk
 
     def move(**change: int) -> None:
@@ -271,7 +249,9 @@ def _view_keys(this: _Page, item: Item, seen: View) -> None:
         st.caption(texts.scale(seen))
 
 
-def _panel(this: _Page, item: Item, *, visible: bool) -> None:
+def _panel(this: Page, item: Item, *, visible: bool) -> None:
+    if this.parts.panel is not None and this.parts.panel(this, item, visible):
+        return
     desk, name, headline = this.desk, texts.name(this.taxonomy, item.label), this.words.headline
     st.markdown(f"##### {texts.plain(headline(item, name) if headline else name)}")
     # Of fixed height: the buttons below must not move from item to item.
@@ -284,25 +264,49 @@ def _panel(this: _Page, item: Item, *, visible: bool) -> None:
                 st.caption(texts.plain(said))
         if headline is not None:
             st.html(texts.facts(item))
-    if not desk.reviewer:
-        _ask_name(desk, "name", "Your name")
-    _verdict_keys(this, item, visible=visible)
+    ask_name(this)
+    verdict_keys(this, item, visible=visible)
     st.caption(texts.plain(desk.message))
 
 
-def _verdict_keys(this: _Page, item: Item, *, visible: bool) -> None:
-    desk, off, others = this.desk, not this.desk.reviewer, [c.code for c in this.taxonomy.labels if not c.ok]
+def ask_name(this: Page) -> None:
+    """Who judges, where that is not known."""
+    if not this.desk.reviewer:
+        _ask_name(this.desk, "name", "Your name")
+
+
+def verdict_keys(
+    this: Page,
+    item: Item,
+    *,
+    visible: bool,
+    must_see: bool = False,
+    noted: Callable[[Action, str, str], str] | None = None,
+) -> None:
+    """The keys of a verdict.
+
+    Args:
+        this: The page.
+        item: The item on the screen.
+        visible: Whether its picture could be drawn.
+        must_see: Whether every verdict on what the machine has examined needs the picture, and not OK alone.
+        noted: What is written down beside a verdict, from its action, label and the typed note.
+    """
+    desk, others = this.desk, [c.code for c in this.taxonomy.labels if not c.ok]
+    off = not desk.reviewer
+    unseen = not visible and must_see and item.verdict is not Verdict.NOT_EXAMINED
     # Each turn has buttons of its own: a click meant for an earlier picture finds none.
     turn = desk.turn
 
     def judge(action: Action, label: str = "") -> None:
-        desk.judge(turn, action, label, note=st.session_state.get(f"note-{turn}", ""))
+        typed = st.session_state.get(f"note-{turn}", "").strip()
+        desk.judge(turn, action, label, note=noted(action, label, typed) if noted else typed)
 
     def choose() -> None:
         judge(Action.RELABEL, st.session_state[f"other-{turn}"])
 
     def button(place: Any, text: str, shortcut: str, action: Action, label: str = "", **more: Any) -> None:
-        off_now = off or (action is Action.REJECT and not visible)
+        off_now = off or unseen or (action is Action.REJECT and not visible)
         key = f"{action}-{label}-{turn}"
         place.button(
             text, shortcut=shortcut, key=key, width="stretch", disabled=off_now,
@@ -321,7 +325,7 @@ def _verdict_keys(this: _Page, item: Item, *, visible: bool) -> None:
         button(columns[place % 3], name, digit, Action.RELABEL, code)
     left, right = st.columns(2, gap="xsmall")
     left.selectbox(
-        this.words.another, others, index=None, key=f"other-{turn}", on_change=choose, disabled=off,
+        this.words.another, others, index=None, key=f"other-{turn}", on_change=choose, disabled=off or unseen,
         format_func=lambda code: texts.name(this.taxonomy, code),
         placeholder=this.words.another.lower(), label_visibility="collapsed",
     )  # fmt: skip

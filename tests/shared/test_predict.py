@@ -5,6 +5,7 @@ import cv2
 import pytest
 
 from shared.data import sources
+from shared.errors import Problem
 from shared.inference import Runtime
 from shared.predict import cases
 from shared.records import Box, Sample
@@ -52,3 +53,12 @@ def test_every_answer_names_the_labels_it_may_be_and_training_images_like_it(run
         assert len(s.nearest) == 3 and s.nearest[0]["similarity"] >= s.nearest[-1]["similarity"]
     # An image of the training part is its own nearest neighbour.
     assert sum(s.nearest[0]["path"].endswith(s.sample.path) and s.nearest[0]["similarity"] > 0.99 for s in seen) >= 15
+
+
+def test_a_case_names_the_labels_that_are_in_every_set_for_want_of_groups(runtime: Runtime, pictures: Path) -> None:
+    samples, folder, _ = sources.samples(pictures / "spot")
+    sets = runtime.bundle.card["conformal"]["sets"]
+    few = [label for label, known in zip(sets["labels"], sets["certifiable"], strict=True) if not known]
+    found = list(cases(runtime, samples[:3], folder, skipped={}, problems=[Problem("gone", "cut")]))
+    assert few and all(list(c.uncertified) == few for c in found) and len(found) == 4
+    assert all(set(few) <= set(c.seen[0].possible or ()) for c in found if c.seen)

@@ -37,5 +37,8 @@ def test_boxes_that_share_an_edge_touch_and_a_gap_is_counted() -> None:
 @given(st.none() | boxes, st.floats(0, 1))
 def test_decisions_survive_json(region: Box | None, risk: float) -> None:
     finding = Finding("part 7", "scratch", 0.5, risk, region, 3.5, None, ("a@0,0,9,9", "b"), 0.25)
-    decision = Decision("part 7", Verdict.FLAG, ("why", "and why"), (finding,), 0.75)
-    assert decision_from_json(json.loads(json.dumps(as_json(decision)))) == decision
+    facts = {"urgency": 1, "age_years": 43.0, "lesion": "L", "probabilities": {"MEL": risk}}
+    decision = Decision("part 7", Verdict.FLAG, ("why", "and why"), (finding,), 0.75, facts)
+    assert decision_from_json(json.loads(json.dumps(as_json(decision)))) == decision and hash(decision)
+    plain = {name: value for name, value in as_json(decision).items() if name != "facts"}
+    assert decision_from_json(plain).facts == {}  # lines that were written before a decision had facts

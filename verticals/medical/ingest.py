@@ -46,6 +46,7 @@ class _Harvest:
     skipped: dict[str, float] = field(default_factory=dict)
     truth: list[Finding] = field(default_factory=list)
     written: dict[str, Sample] = field(default_factory=dict)
+    contradicted: dict[str, str] = field(default_factory=dict)
 
 
 def ingest(source: Path, out: Path) -> Ingested:
@@ -68,7 +69,7 @@ def ingest(source: Path, out: Path) -> Ingested:
         out: Folder of the result.
 
     Returns:
-        Samples grouped by patient; what could not be read, named by its pseudonym, with the reason.
+        Samples grouped by patient, else by lesion; what could not be read, named by its pseudonym, with the reason.
 
     Raises:
         DataError: ``source`` does not exist or is empty, or ``out/frames`` holds somebody's files.
@@ -129,15 +130,15 @@ def _take(path: Path, name: str, row: LabelRow, frames: Path, key: Key, harvest:
         return
     for each in found:
         frame = name if each.frames == 1 else f"{name}-{each.number:04d}"
-        sample = _write(each, frame, name, frames, harvest)
+        sample = _write(each, frame, name, row.label, frames, harvest)
         if sample is not None and row.label:
             harvest.labels[sample.id] = row.label
             harvest.truth.append(_truth(path, sample, row.label, harvest))
 
 
-def _write(each: Photograph, frame: str, name: str, frames: Path, harvest: _Harvest) -> Sample | None:
+def _write(each: Photograph, frame: str, name: str, label: str, frames: Path, harvest: _Harvest) -> Sample | None:
     """Write a frame's PNG and describe it; None for a copy of another."""
-    path, group = frames / f"{frame}.png", each.patient or name
+    path, group = frames / f"{frame}.png", each.patient or str(each.provenance.get("lesion", "")) or name
     images.write_png(path, each.picture)
     content = images.content_hash(path)
     twin = harvest.written.get(content)
@@ -145,6 +146,7 @@ def _write(each: Photograph, frame: str, name: str, frames: Path, harvest: _Harv
         path.unlink()
         whose = "" if twin.group == group else ", which is filed under another patient: find out whose it is"
         what = f"holds the same pixels as {twin.frame}{whose}; it counts as not examined: remove one of the two"
+        what += _contradiction(twin, label, harvest)
         harvest.problems.append(Problem(frame, what))
         harvest.skipped[frame] = 1.0
         return None
@@ -162,6 +164,17 @@ def _write(each: Photograph, frame: str, name: str, frames: Path, harvest: _Harv
     harvest.written[content] = sample
     harvest.samples.append(sample)
     return sample
+
+
+def _contradiction(twin: Sample, label: str, harvest: _Harvest) -> str:
+    """What to say where one picture is filed under two labels; then it keeps none, since nobody knows which is true."""
+    other = harvest.contradicted.get(twin.id) or harvest.labels.get(twin.id, "")
+    if not label or not other or label == other:
+        return ""
+    harvest.contradicted[twin.id] = other
+    harvest.labels.pop(twin.id, None)
+    harvest.truth = [known for known in harvest.truth if twin.id not in known.samples]
+    return f"; it is filed under {label}, the other under {other}: neither counts until somebody decides"
 
 
 def _truth(path: Path, sample: Sample, label: str, harvest: _Harvest) -> Finding:
@@ -212,6 +225,7 @@ def _result(harvest: _Harvest, found: int) -> Ingested:
         "lesions": len({p["lesion"] for p in known if "lesion" in p}),
         "labelled": len(harvest.labels),
         "labels": dict(sorted(Counter(harvest.labels.values()).items())),
+        "contradicting_labels": len(harvest.contradicted),
         "kinds": dict(sorted(Counter(str(p.get("kind")) for p in known).items())),
         "corrected": sum("corrected" in p for p in known),
         "below_the_quality_gate": sum(NOT_SCORED in p for p in known),

@@ -9,16 +9,22 @@ from shared.errors import DataError, Problem
 from verticals.medical import taxonomy
 
 TABLE = "labels.csv"
-_PATIENT, _LESION = ("patient", "patient_id", "group"), ("lesion", "lesion_id", "group")
+_PATIENT, _LESION = ("patient", "patient_id", "group"), ("lesion", "lesion_id")
+"""A group is what must stay together: taken for a patient, never for a lesion, of which a patient may have many."""
 _FACTS = {
     "age_years": ("age", "age_years", "age_approx"),
     "sex": ("sex",),
     "body_site_name": ("localization", "body_site", "anatom_site_general"),
     "fitzpatrick": ("fitzpatrick", "fitzpatrick_skin_type"),
+    "thickness_mm": ("mel_thick_mm",),
+    "diameter_mm": ("clin_size_long_diam_mm",),
 }
 """Columns that are taken for photographs, by the names that public tables give them; of a DICOM object its own header
 says more."""
 _SEXES = {"male": "M", "m": "M", "female": "F", "f": "F", "other": "O", "o": "O"}
+_NUMBERS = {"age_years": 130.0, "thickness_mm": 100.0, "diameter_mm": 1000.0}
+"""What is read as a number, and below what it is believed; Breslow thickness and long clinical diameter as in
+isic-metadata, for the strata of early lesions."""
 _TYPES = ("I", "II", "III", "IV", "V", "VI")
 
 
@@ -30,7 +36,8 @@ class LabelRow:
         label: Code of the taxonomy, empty where nobody said.
         patient: Whose photograph it is, as the table has it; must be replaced before anything is written.
         lesion: Which lesion it shows, likewise.
-        facts: ``age_years``, ``sex``, ``body_site_name``, ``fitzpatrick``, where known.
+        facts: ``age_years``, ``sex``, ``body_site_name``, ``fitzpatrick``, ``thickness_mm`` and ``diameter_mm``, where
+            known.
     """
 
     label: str = ""
@@ -89,12 +96,13 @@ def _facts(cells: Mapping[str, str]) -> dict[str, str | float]:
     """Values that are understood; the others count as not said."""
     said = {key: _first(cells, names) for key, names in _FACTS.items()}
     facts: dict[str, str | float] = {}
-    try:
-        age = float(said["age_years"])
-        if 0 <= age < 130:
-            facts["age_years"] = age
-    except ValueError:
-        pass
+    for name, most in _NUMBERS.items():
+        try:
+            value = float(said[name].rstrip("+ "))  # isic-metadata writes 85+
+        except ValueError:
+            continue
+        if 0 <= value < most:
+            facts[name] = value
     if said["sex"].lower() in _SEXES:
         facts["sex"] = _SEXES[said["sex"].lower()]
     if said["body_site_name"].lower() not in ("", "unknown"):

@@ -67,8 +67,10 @@ def photographs(path: Path, row: LabelRow, key: Key) -> tuple[Photograph, ...]:
         "device": device,
         "visit_date_shifted": _shifted(taken, key, row.patient, ""),
         "lesion": pseudonyms.opaque(key, "lesion", row.lesion) if row.lesion else "",
-        **{k: min(v, OLDEST_YEARS) if isinstance(v, float) else v for k, v in row.facts.items()},
+        **row.facts,
     }
+    if "age_years" in row.facts:
+        known["age_years"] = min(float(row.facts["age_years"]), OLDEST_YEARS)
     return (Photograph(picture, 1, 1, patient, None, {k: v for k, v in known.items() if v != ""}),)
 
 
@@ -95,6 +97,7 @@ def _of_dicom(path: Path, read: Photographs, row: LabelRow, key: Key) -> tuple[P
         "icc": read.icc,
         "corrected": "; ".join(read.warnings),
     }
+    shared |= {name: row.facts[name] for name in ("thickness_mm", "diameter_mm") if name in row.facts}
     age = said.age_years if said.age_years is not None else row.facts.get("age_years")
     if age is not None:
         shared["age_years"] = min(float(age), OLDEST_YEARS)

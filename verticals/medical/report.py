@@ -10,18 +10,15 @@ from shared.records import Action, Decision, Finding, Review, Verdict
 from shared.reporting.rates import proportion
 from verticals.medical import taxonomy
 from verticals.medical.evidence.metrics import measure
-from verticals.medical.evidence.readings import Reading, risk_of
+from verticals.medical.evidence.readings import Reading, of_decision
+from verticals.medical.evidence.tables import PATIENTS, tables
+from verticals.medical.reading import agreement
 from verticals.medical.taxonomy import Node
 from verticals.medical.triage import gravest
 
-NOT_CARRIED = (
-    "decisions and truth name no lesions, patients, strata, calibration part or probabilities of the single diseases: "
-    "every picture counts as a lesion and a patient of its own; with a table of them, see the validation page"
-)
-_SHOWN = (
-    "lesion_detection_rate", "specificity", "detection_by_kind", "auc", "partial_auc_above_80_sensitivity",
-    "risk_brier", "risk_calibration_error", "work_saved",
-)  # fmt: skip
+_RATES = ("lesion_detection_rate", "patient_detection_rate", "specificity", "detection_by_kind")
+_PARTS = (("rates", ""), ("counts", ": readings"))
+_VERDICTS = (Action.CONFIRM, Action.REJECT, Action.RELABEL)
 
 
 def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Sequence[Review]) -> dict[str, Any]:
@@ -30,17 +27,21 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     Args:
         decisions: One per picture or acquisition.
         truth: What is known of each frame, as labels of the taxonomy; of several in one frame the gravest counts.
-        reviews: Verdicts of clinicians; empty where nobody has looked yet.
+        reviews: Verdicts of clinicians, and their readings before they saw an answer; empty where nobody has looked.
 
     Returns:
-        ``disclaimer``; ``pictures`` per verdict; ``lesion_detection_rate`` of malignant and pre-malignant pictures,
-        ``detection_by_kind``, ``specificity``, ``auc`` and the other metrics that decisions carry, see
-        :func:`verticals.medical.evidence.metrics.measure`; ``escapes`` (malignant or pre-malignant, and passed),
-        ``not_examined``, ``without_answer`` (known to be malignant or pre-malignant, and no decision is about them:
-        they count as missed), ``without_truth``, ``unknown_labels``, ``named_right`` and ``review``.
+        ``disclaimer``; ``pictures`` per verdict; ``lesion_detection_rate`` of malignant and pre-malignant lesions,
+        ``patient_detection_rate``, ``detection_by_kind`` and ``specificity``; ``escapes`` (malignant or pre-malignant
+        pictures that passed), ``not_examined``, ``without_answer`` (known to be malignant or pre-malignant, and no
+        decision is about them: they count as missed), ``without_truth``, ``unknown_labels``, ``named_right`` and
+        ``review``; where readers read blind first, what seeing the answer did to each of them
+        (:func:`verticals.medical.reading.agreement.statistics`); each table of
+        :func:`verticals.medical.evidence.tables.tables` under its heading, for a person; and ``measured``: all numbers
+        of :func:`verticals.medical.evidence.metrics.measure`, for a program. Lesions, patients and strata are those of
+        the decisions' facts.
     """
     known, foreign = _known(truth)
-    readings = [_reading(d, known[d.frame]) for d in decisions if d.frame in known]
+    readings = [of_decision(d, known[d.frame]) for d in decisions if d.frame in known]
     unanswered = sorted(set(known) - {d.frame for d in decisions})
     readings += [Reading(frame, known[frame], Verdict.NOT_EXAMINED, None) for frame in unanswered]
     grave = [r for r in readings if r.truth.sought]
@@ -50,37 +51,24 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     return {
         "disclaimer": measured["disclaimer"],
         "pictures": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
-        **{name: measured[name] for name in _SHOWN if name in measured},
-        **_sentences(measured),
+        **{name: measured[name] for name in _RATES},
         "escapes": asdict(proportion(sum(r.verdict is Verdict.PASS for r in grave), len(grave))),
         "not_examined": asdict(proportion(sum(d.verdict is Verdict.NOT_EXAMINED for d in decisions), len(decisions))),
         "named_right": asdict(proportion(sum(named), len(named))),
         "without_answer": [frame for frame in unanswered if known[frame].sought],
         "without_truth": sum(d.frame not in known for d in decisions),
         "unknown_labels": foreign,
-        "not_carried": NOT_CARRIED,
+        **_told(measured),
         "review": _review(reviews, flagged),
+        **_blind_first(reviews, decisions, flagged, known),
+        "measured": measured,
     }
 
 
-def _sentences(measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Numbers that are no shares, as a person reads them."""
-
-    def spread(row: Mapping[str, Any], value: str) -> str:
-        inside = "no interval" if row["low"] is None else f"{row['low']:.3g} .. {row['high']:.3g}"
-        return "none can be told" if row[value] is None else f"{row[value]:.3g} [{inside}]"
-
-    return {
-        "number_needed_to_refer": {
-            f"at a prevalence of {row['prevalence']:.1%}": f"{spread(row, 'referrals')} n={row['n']}"
-            for row in measured["number_needed_to_refer"]
-            if row["prevalence"] is not None
-        },
-        "net_benefit": {
-            f"referring from {row['threshold']:.2f}": f"{spread(row, 'model')}, referring everybody {row['all']:.3g}"
-            for row in measured.get("net_benefit", ())
-        },
-    }
+def _told(measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The tables, without what stands above them as a rate."""
+    above = {name.replace("_", " ") for name in _RATES} | set(measured["detection_by_kind"]) | {PATIENTS}
+    return {heading: {name: text for name, text in rows if name not in above} for heading, rows in tables(measured)}
 
 
 def _known(truth: Sequence[Finding]) -> tuple[dict[str, Node], list[str]]:
@@ -95,13 +83,19 @@ def _known(truth: Sequence[Finding]) -> tuple[dict[str, Node], list[str]]:
     return {frame: gravest(own) for frame, own in by_frame.items()}, sorted(foreign)
 
 
-def _reading(decision: Decision, truth: Node) -> Reading:
-    return Reading(decision.frame, truth, decision.verdict, risk_of(decision), lesion=decision.frame)
+def _blind_first(
+    reviews: Sequence[Review], decisions: Sequence[Decision], flagged: Mapping[str, str], known: Mapping[str, Node]
+) -> dict[str, Any]:
+    """What seeing the answer did, by reader; nothing where nobody read blind first."""
+    model = {frame: label for frame, label in flagged.items() if label != taxonomy.UNKNOWN}
+    lesions = {d.frame: str(d.facts.get("lesion", d.frame)) for d in decisions}
+    told = agreement.statistics(agreement.pairs(reviews), model=model, truth=known, groups=lesions)
+    return {f"blind first, {reader}{more}": facts[kind] for reader, facts in told.items() for kind, more in _PARTS}
 
 
 def _review(reviews: Sequence[Review], flagged: dict[str, str]) -> dict[str, Any]:
     """What clinicians did, and how often they stood by the disease that was named."""
-    judged = [r for r in reviews if r.action is not Action.UNDO]
+    judged = [r for r in reviews if r.action in _VERDICTS]
     about = [r for r in judged if r.item in flagged]
     agreed = sum(taxonomy.find(r.label) is taxonomy.find(flagged[r.item]) for r in about)
     return {

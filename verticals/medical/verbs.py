@@ -1,4 +1,4 @@
-"""Verbs of the clinic on the command: objects from the network in, and objects without their person out."""
+"""Verbs of the clinic on the command: objects in from the network, out without their person; reports, validation."""
 
 import json
 import logging
@@ -83,4 +83,87 @@ def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_js
     print("\n".join([*(f"a person has to judge: {note}" for note in remaining), *(f"refused: {p}" for p in left)]))
 
 
-VERBS = (inbox, deidentify)
+@click.command("structured-report")
+@click.argument("findings", type=FILE)
+@click.argument("source", type=FILE)
+@click.option("--bundle", type=FILE, required=True, help="The bundle that made the findings.")
+@click.option("-o", "out", type=FILE, required=True, help="New folder; the review page looks for reports beside it.")
+@json_option
+def structured_report(findings: Path, source: Path, bundle: Path, out: Path, as_json: bool) -> None:
+    """Write a DICOM structured report, and a capture of the map, for every decision in FINDINGS about SOURCE.
+
+    Reports are PRELIMINARY and UNVERIFIED until a clinician signs them on the page. They name the patient, as their
+    sources do: they are for the archive of the site.
+    """
+    from verticals.medical.reading import reports
+    from verticals.medical.triage import DISCLAIMER
+
+    made, problems = reports.write(findings, source, out, bundle)
+    left = [str(p) for p in problems]
+    captures = sum(bool(entry.capture) for entry in made.entries.values())
+    if as_json:
+        names = {frame: entry.report for frame, entry in made.entries.items()}
+        facts = {"folder": str(out), "reports": names, "captures": captures, "problems": left}
+        print(json.dumps({"disclaimer": DISCLAIMER, **facts}))
+        return
+    print(f"{len(made.entries)} reports PRELIMINARY and UNVERIFIED, {captures} captures in {out}. {DISCLAIMER}")
+    print("".join(f"no report: {p}\n" for p in left), end="")
+
+
+@click.command()
+@click.argument("samples", type=FILE)
+@click.option("--store", default="reviews.sqlite", show_default=True, help="File or SQLAlchemy URL of the review log.")
+@json_option
+def queue(samples: Path, store: str, as_json: bool) -> None:
+    """Queue the pictures of an ingest for reading with no model, then: loupe review medical."""
+    from shared.review.store import Store
+    from verticals.medical.reading import unscored
+    from verticals.medical.triage import DISCLAIMER
+
+    opened = Store.open(store)
+    try:
+        added = opened.add_items(unscored.items(samples))
+    finally:
+        opened.close()
+    facts = {"disclaimer": DISCLAIMER, "store": store, "new": added.new, "renewed": added.replaced, "kept": added.kept}
+    said = f"{added.new} new pictures in the queue, {added.kept} known already. {DISCLAIMER}"
+    print(json.dumps(facts) if as_json else said)
+
+
+@click.command()
+@click.argument("findings", type=FILE)
+@click.argument("known", type=FILE)
+@click.option("-o", "page", type=FILE, required=True, help="The HTML page.")
+@click.option("--bundle", type=FILE, help="The bundle that made the findings; without it, what it knows stays open.")
+@json_option
+def validate(findings: Path, known: Path, page: Path, bundle: Path | None, as_json: bool) -> None:
+    """Write the validation page: CLEAR Derm, CLAIM, TRIPOD+AI and 21 CFR 878.1820.
+
+    KNOWN is a table with path,label and what else is known (lesion, patient, age, sex, site, skin tone, device, part),
+    or the truth.jsonl of an ingest. What no software can say is marked and left to the authors.
+    """
+    import tempfile
+
+    from shared import decisions
+    from shared.inference import bundle as bundles
+    from verticals.medical.evidence.metrics import measure
+    from verticals.medical.evidence.readings import join
+    from verticals.medical.evidence.validation import write_validation
+    from verticals.medical.reading.known import by_frame
+
+    lines = decisions.read(findings)
+    card = bundles.load(bundle).card if bundle is not None else None
+    if card is not None and {line.extra.get("bundle_hash") for line in lines} != {card["bundle_hash"]}:
+        raise DataError(f"{findings}: holds answers of another bundle than {bundle}; give the one that made them")
+    with tempfile.TemporaryDirectory(prefix="loupe-") as folder:
+        readings, left_out = join(lines, by_frame(lines, known, Path(folder) / "known.csv"))
+    measured = measure(readings)
+    notes = sorted({str(note) for line in lines for note in line.extra.get("notes", ())})
+    write_validation(readings, measured, page, card=card, left_out=left_out, notes=notes)
+    if as_json:
+        print(json.dumps({"page": str(page), "notes": notes, "left_out": left_out, **measured}))
+        return
+    print(f"{page}: {len(readings)} pictures, {len(left_out)} left out. {measured['disclaimer']}")
+
+
+VERBS = (inbox, deidentify, structured_report, queue, validate)

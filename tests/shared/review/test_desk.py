@@ -172,3 +172,39 @@ def test_a_store_that_fails_loses_the_press_and_says_so(store: Store, clock: Clo
     assert not desk.judge(desk.turn, Action.CONFIRM)
     assert "disk full" in desk.message
     assert look(desk, clock) == "i0"
+
+
+def test_a_reading_keeps_the_item_in_a_new_turn_and_times_both_looks(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    turn = desk.turn
+    assert desk.commit(turn, "CRK", "sure")
+    assert not desk.judge(turn, Action.CONFIRM), "a key of the first look is no verdict"
+    assert look(desk, clock, 3.0) == "i0"
+    assert desk.reading(desk.items[0]) == store.readings()[0]
+    assert desk.judge(desk.turn, Action.CONFIRM)
+    assert [(r.action, r.seconds) for r in store.reviews()] == [(Action.READ, 2.0), (Action.CONFIRM, 3.0)]
+
+
+def test_a_reading_without_an_answer_is_the_verdict_too(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    assert desk.commit(desk.turn, "CRK", "sure", verdict=Action.RELABEL)
+    assert [(r.action, r.note) for r in store.reviews()] == [(Action.READ, "sure"), (Action.RELABEL, "sure")]
+    assert look(desk, clock) == "i1"
+
+
+def test_what_cannot_be_seen_is_not_read(store: Store, clock: Clock) -> None:
+    desk = Desk(store, severity={}, clock=clock)
+    desk.reviewer = "Anna"
+    look(desk, clock, visible=False)
+    assert not desk.commit(desk.turn, "CRK", "") and "cannot be read" in desk.message and not store.reviews()
+
+
+def test_another_order_keeps_the_present_item(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    desk.rearrange(lambda items, arrivals: sorted(items, key=lambda i: i.id, reverse=True))
+    assert [i.id for i in desk.upcoming()] == ["i0", "i3", "i2", "i1"] and set(desk.arrivals) == {
+        "i0",
+        "i1",
+        "i2",
+        "i3",
+    }

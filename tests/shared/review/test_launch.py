@@ -27,13 +27,18 @@ def test_the_page_reads_what_the_command_says(reviewer: str | None, expected: st
     assert launch.options(line[line.index("--") + 1 :]) == launch.Options("postgresql://h/b?x=1", expected)
 
 
+def test_the_sites_page_policy_reaches_the_page() -> None:
+    line = launch.command(APP, store="r.sqlite", policy=Path("clinic.toml"))
+    assert launch.options(line[line.index("--") + 1 :]) == launch.Options("r.sqlite", "", "clinic.toml")
+
+
 def test_without_options_the_store_is_in_the_present_folder() -> None:
     assert launch.options([]) == launch.Options("reviews.sqlite", "")
 
 
 @pytest.mark.parametrize("arguments", [["--stor", "x"], ["--store"], ["left over"]])
 def test_a_wrong_option_is_told_and_does_not_end_the_server(arguments: list[str]) -> None:
-    with pytest.raises(ConfigError, match="allowed are --store URL and --reviewer NAME"):
+    with pytest.raises(ConfigError, match="allowed are --store URL, --reviewer NAME, --policy FILE"):
         launch.options(arguments)
 
 

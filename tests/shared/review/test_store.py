@@ -347,3 +347,49 @@ def test_postgresql_keeps_the_same_promises(postgres_url: str) -> None:
         store.verify()
     engine.dispose()
     store.close()
+
+
+def test_a_reading_stands_before_the_verdict_in_one_chain_and_cannot_be_taken_back(store: Store) -> None:
+    store.remark(verdict(0, Action.READ, label="CRK", note="sure"))
+    with pytest.raises(ReviewError, match="has read or judged it already"):
+        store.remark(verdict(0, Action.READ))
+    assert store.standing() == {} and store.undo("Anna") is None
+    store.record(verdict(0))
+    store.verify()
+    assert [(r.action, r.label) for r in store.reviews()] == [(Action.READ, "CRK"), (Action.CONFIRM, "SCR")]
+    assert [r.label for r in store.readings()] == ["CRK"]
+    assert [row["standing"] for row in store.table()] == [False, True]
+
+
+def test_who_has_seen_the_answer_makes_no_first_reading_any_more(store: Store) -> None:
+    store.record(verdict(0))
+    with pytest.raises(ReviewError, match="a first reading comes before that"):
+        store.remark(verdict(0, Action.READ, who="Bea"))
+    store.undo("Anna")
+    with pytest.raises(ReviewError, match="Anna has read or judged it already"):
+        store.remark(verdict(0, Action.READ))
+    store.remark(verdict(0, Action.READ, who="Bea"))
+
+
+def test_only_the_person_whose_verdict_stands_signs(store: Store) -> None:
+    with pytest.raises(ReviewError, match="no verdict of Anna to sign"):
+        store.remark(verdict(0, Action.SIGN))
+    store.record(verdict(0))
+    with pytest.raises(ReviewError, match="no verdict of Bea to sign"):
+        store.remark(verdict(0, Action.SIGN, who="Bea"))
+    assert store.remark(verdict(0, Action.SIGN)) == 2
+    with pytest.raises(ReviewError, match="is no verdict"):
+        store.record(verdict(1, Action.READ))
+
+
+def test_arrival_is_when_an_item_came_first_and_older_stores_have_none(store: Store, path: Path) -> None:
+    first = store.arrivals()
+    assert set(first) == {item(n) for n in range(5)}
+    time.sleep(0.01)
+    store.add([line("f0", probability=0.5), line("f9")])
+    assert store.arrivals()[item(0)] == first[item(0)] < store.arrivals()[item(9)]
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE arrivals")
+    connection.close()
+    assert Store.open(str(path)).arrivals() == {}

@@ -1,16 +1,8 @@
 """The inspectors' page as it is: started by its real command, judged in a real browser by its real keys."""
 
-import os
 import random
 import re
-import shutil
-import signal
-import socket
-import subprocess
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +14,10 @@ import verticals.industrial
 from shared.data import images
 from shared.decisions import Line, Shown
 from shared.records import Action, Box, Decision, Finding, Verdict
-from shared.review import launch
 from shared.review.desk import LOOK_S
 from shared.review.store import Store
 
 APP = Path(verticals.industrial.__file__).with_name("app.py")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ACKNOWLEDGED = re.compile(r"Recorded as no\. (\d+)")
 pytestmark = pytest.mark.long
 
@@ -54,68 +36,21 @@ def findings(folder: Path, count: int) -> list[Line]:
     return lines
 
 
-class Server:
-    """The page's server, to be started, killed and started again at one address."""
-
-    def __init__(self, store: Path, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.command = launch.command(APP, store=str(store), reviewer="Anna", port=self.port)
-        self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=log, stderr=log)
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
-                    return
-            except (urllib.error.URLError, OSError):
-                assert self.process.poll() is None, (self.folder / "server.log").read_text()
-                time.sleep(0.05)
-        raise AssertionError("the server did not start")
-
-    def kill(self) -> None:
-        if self.process:
-            os.kill(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
 @pytest.fixture
 def store_path(tmp_path: Path) -> Path:
     return tmp_path / "reviews.sqlite"
 
 
 @pytest.fixture
-def server(store_path: Path, tmp_path: Path) -> Iterator[Server]:
+def server(page_server: Any, store_path: Path, tmp_path: Path) -> Any:
     # A folder that is called like ours, in the directory where the page is started, must not get in the way.
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "shared").mkdir(parents=True)
     (elsewhere / "shared" / "__init__.py").write_text("raise ImportError('the wrong one')")
-    made = Server(store_path, elsewhere)
-    yield made
-    made.kill()
+    return page_server(APP, store_path, elsewhere, reviewer="Anna")
 
 
-@pytest.fixture
-def tab() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1366, "height": 700})
-        page.set_default_timeout(30_000)
-        yield page
-        browser.close()
-
-
-def open_page(tab: Any, server: Server) -> None:
+def open_page(tab: Any, server: Any) -> None:
     tab.goto(server.url)
     tab.get_by_role("button", name="It is: scratch").wait_for()
     time.sleep(1)  # the page is drawn a second time once it knows the window's size
@@ -129,7 +64,7 @@ def press(tab: Any, key: str, then: str) -> None:
 
 
 def test_three_findings_judged_by_keyboard_and_one_taken_back_are_two_verdicts(
-    tab: Any, server: Server, store_path: Path, tmp_path: Path
+    tab: Any, server: Any, store_path: Path, tmp_path: Path
 ) -> None:
     store = Store.open(str(store_path))
     store.add(findings(tmp_path, 4))
@@ -149,7 +84,7 @@ def test_three_findings_judged_by_keyboard_and_one_taken_back_are_two_verdicts(
     store.verify()
 
 
-def test_a_held_or_hammered_key_is_one_verdict(tab: Any, server: Server, store_path: Path, tmp_path: Path) -> None:
+def test_a_held_or_hammered_key_is_one_verdict(tab: Any, server: Any, store_path: Path, tmp_path: Path) -> None:
     store = Store.open(str(store_path))
     store.add(findings(tmp_path, 6))
     server.start()
@@ -172,7 +107,7 @@ def test_a_held_or_hammered_key_is_one_verdict(tab: Any, server: Server, store_p
     assert len(store.reviews()) == 2
 
 
-def test_the_picture_follows_the_keys(tab: Any, server: Server, store_path: Path, tmp_path: Path) -> None:
+def test_the_picture_follows_the_keys(tab: Any, server: Any, store_path: Path, tmp_path: Path) -> None:
     Store.open(str(store_path)).add(findings(tmp_path, 1))
     server.start()
     open_page(tab, server)
@@ -184,7 +119,7 @@ def test_the_picture_follows_the_keys(tab: Any, server: Server, store_path: Path
     assert not Store.open(str(store_path)).reviews(), "looking is not judging"
 
 
-def test_without_items_the_page_opens_and_says_how_to_get_some(tab: Any, server: Server) -> None:
+def test_without_items_the_page_opens_and_says_how_to_get_some(tab: Any, server: Any) -> None:
     server.start()
     tab.goto(server.url)
     tab.get_by_text("There is nothing to review").wait_for()
@@ -192,7 +127,7 @@ def test_without_items_the_page_opens_and_says_how_to_get_some(tab: Any, server:
 
 
 def test_a_killed_server_loses_no_verdict_that_the_page_acknowledged(
-    tab: Any, server: Server, store_path: Path, tmp_path: Path
+    tab: Any, server: Any, store_path: Path, tmp_path: Path
 ) -> None:
     store = Store.open(str(store_path))
     store.add(findings(tmp_path, 60))

@@ -125,6 +125,44 @@ def test_without_a_prediction_set_or_with_an_empty_one_nothing_passes() -> None:
     assert decision.verdict is Verdict.FLAG and "no label of the bundle would be usual" in text(decision)
 
 
+def test_a_label_with_too_few_cases_to_be_excluded_counts_only_where_it_is_likely(tmp_path: Path) -> None:
+    """It is in every set: without a floor one rare urgent label refers every picture there is."""
+    seen = look(CLEAR, ("nv", "vasc"))
+    assert decide(case(seen), None).verdict is Verdict.FLAG  # in the set by its own evidence
+    rare = replace(case(seen), uncertified=("vasc", "df"))
+    passed = decide(rare, None)
+    assert passed.verdict is Verdict.PASS and passed.facts["urgency"] == 4
+    assert "too few cases to exclude vascular lesion" in text(passed)
+    likely = replace(rare, seen=(look({**CLEAR, "nv": 0.895, "vasc": 0.07}, ("nv", "vasc")),))
+    assert decide(likely, None).verdict is Verdict.FLAG and decide(likely, None).facts["urgency"] == 2
+    nothing = replace(rare, seen=(look(CLEAR, ("vasc",)),))
+    assert decide(nothing, None).verdict is Verdict.FLAG and "no label of the bundle" in text(decide(nothing, None))
+    unknown = replace(rare, seen=(look({**CLEAR, "vasc": float("nan")}, ("nv", "vasc")),))
+    assert decide(unknown, None).verdict is Verdict.FLAG
+    policy = tmp_path / "policy.toml"
+    policy.write_text("refer_uncertified = 0\n")
+    assert decide(rare, policy).verdict is Verdict.FLAG
+
+
+def test_facts_carry_what_report_and_structured_report_need_and_no_score_of_what_was_not_examined() -> None:
+    known = {"lesion": "L1", "age_years": 61.0, "sex": "F", "body_site_name": "back", "file_sha256": "not theirs"}
+    seen = look(GRAVE, ("mel", "nv"), provenance={**CHECKED, **known})
+    seen = replace(seen, sample=replace(seen.sample, group="P1"))
+    facts = decide(case(seen), None).facts
+    assert {k: facts[k] for k in ("lesion", "patient", "age_years", "sex", "body_site_name")} == {
+        "lesion": "L1", "patient": "P1", "age_years": 61.0, "sex": "F", "body_site_name": "back",
+    }  # fmt: skip
+    assert facts["urgency"] == 1 and facts["urgency_status"].startswith("proposed") and facts["threshold"] == 0.1
+    assert facts["probabilities"]["MEL"] == 0.5 and facts["quality"] == "checked, no fault noted"
+    assert "file_sha256" not in facts and "threshold" not in decide(case(seen, threshold=None), None).facts
+    blind = replace(seen, sample=replace(seen.sample, provenance={**known, NOT_SCORED: "blurred; again"}))
+    blind_facts = decide(case(blind), None).facts
+    assert blind_facts["quality"] == "below the quality gate: blurred; again" and blind_facts["lesion"] == "L1"
+    assert not {"urgency", "threshold", "probabilities"} & set(blind_facts)
+    problem = Problem("visit 1", "a CT slice")
+    assert decide(Case("visit 1", (), 0.0, (problem,), None, 0.1, UNSOUGHT), None).facts == {}
+
+
 def test_a_site_can_lower_the_threshold_and_never_raise_it(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text("threshold = 0.005\n")
@@ -177,8 +215,14 @@ def test_unchecked_quality_is_said_and_a_site_can_insist(tmp_path: Path) -> None
     assert "not checked" not in text(decide(case(look(CLEAR)), None))
     policy = tmp_path / "policy.toml"
     policy.write_text("require_quality_check = true\n")
-    assert decide(unchecked, policy).verdict is Verdict.NOT_EXAMINED
+    refused = decide(unchecked, policy)
+    assert refused.verdict is Verdict.NOT_EXAMINED and refused.examined == 0 and refused.findings == ()
+    assert "which this clinic requires" in text(refused) and refused.facts["quality"] == "image quality was not checked"
     assert decide(case(look(CLEAR)), policy).verdict is Verdict.PASS
+    half = decide(case(look(CLEAR), look(CLEAR, provenance={}, name="b")), policy)
+    assert half.verdict is Verdict.NOT_EXAMINED and half.examined == 0.5
+    grave = decide(case(look(GRAVE, ("mel",), provenance={})), policy)
+    assert grave.verdict is Verdict.FLAG and grave.examined == 0 and "was not checked" in text(grave)
 
 
 def test_faults_that_do_not_forbid_a_score_are_told() -> None:

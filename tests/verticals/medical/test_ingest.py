@@ -227,6 +227,38 @@ def test_a_copy_is_told_and_one_under_another_patient_all_the_more(tmp_path: Pat
     assert len(found.skipped) == 2
 
 
+def photographed(source: Path, *seeds: int) -> None:
+    source.mkdir()
+    for number, seed in enumerate(seeds):
+        Image.fromarray(drawn(seed)).save(source / f"{number}.png", compress_level=number)
+
+
+def test_a_group_is_a_patient_and_no_lesion_and_a_lesion_without_a_patient_stays_together(tmp_path: Path) -> None:
+    """Taken for a lesion, a patient's many lesions would all be found with one of them."""
+    photographed(tmp_path / "in", 0, 1, 2, 3)
+    (tmp_path / "in" / "labels.csv").write_text(
+        "path,label,group,lesion_id,mel_thick_mm,clin_size_long_diam_mm,age_approx\n"
+        "0.png,mel,p,,0.7,95,85+\n1.png,nv,p,,-1,,\n2.png,nv,,l,,,\n3.png,nv,,l,,,\n"
+    )
+    samples = sorted(ingest(tmp_path / "in", tmp_path / "out").samples, key=lambda s: s.group)
+    by_group = {s.group: [o for o in samples if o.group == s.group] for s in samples}
+    one, two = sorted(by_group.values(), key=lambda own: "lesion" in own[0].provenance)
+    assert len(one) == len(two) == 2 and not any("lesion" in s.provenance for s in one)
+    assert two[0].provenance["lesion"] == two[1].provenance["lesion"] == two[0].group
+    thick = next(s.provenance for s in one if "thickness_mm" in s.provenance)
+    assert (thick["thickness_mm"], thick["diameter_mm"], thick["age_years"]) == (0.7, 95, 85)
+    assert sum("thickness_mm" in s.provenance for s in samples) == 1
+
+
+def test_a_picture_filed_under_two_labels_keeps_none(tmp_path: Path) -> None:
+    photographed(tmp_path / "in", 0, 0, 0, 1)
+    (tmp_path / "in" / "labels.csv").write_text("path,label\n0.png,mel\n1.png,nv\n2.png,mel\n3.png,nv\n")
+    found = ingest(tmp_path / "in", tmp_path / "out")
+    assert len(found.samples) == 2 and list(found.labels.values()) == ["NEVUS"] and len(found.truth) == 1
+    assert "filed under NEVUS, the other under MEL: neither counts" in found.problems[0].what
+    assert "neither counts" not in found.problems[1].what and found.summary["contradicting_labels"] == 1
+
+
 def test_without_patient_id_the_study_keeps_its_pictures_together(tmp_path: Path) -> None:
     for n in range(2):
         dataset = dermoscopic(drawn(n), about(datetime(2024, 1, 1), "", study_uid="1.2.3"))

@@ -9,8 +9,6 @@ _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers: ISO/IEC 10918-1 table B.1, and SOF55 of ISO/IEC 14495-1 (JPEG-LS)."""
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length: TEM and RST0 to RST7, SOI."""
-_PRIVATE = frozenset({0xE1, *range(0xE3, 0xEE), 0xEF, 0xFE})
-"""APP1 (EXIF and XMP: place, serial numbers, a thumbnail of the uncropped picture), APP3 to 13, APP15 and comments."""
 _J2K_START = b"\xff\x4f\xff\x51"
 """SOC and SIZ, ISO/IEC 15444-1 annex A; behind the boxes of a JP2 where somebody has stored one whole."""
 _J2K_SIZE = struct.Struct(">HHIIIIIIIIHB")
@@ -58,7 +56,7 @@ def describe(data: bytes) -> Codestream | None:
         return _jpeg_2000(data[start + 4 :], end)
     if data[:2] != b"\xff\xd8":
         return None
-    segments = [(marker, body) for marker, body, _ in _segments(data)]
+    segments = _segments(data)
     frame = next(((marker, body) for marker, body in segments if marker in _FRAMES), None)
     if frame is None or len(frame[1]) < 6 or len(frame[1]) < 6 + 3 * frame[1][5]:
         return None
@@ -71,20 +69,8 @@ def describe(data: bytes) -> Codestream | None:
     return Codestream(marker, width, height, precision, components, ycbcr, len(sampling) > 1, end, icc)
 
 
-def without_private_segments(data: bytes) -> bytes:
-    """A JPEG without EXIF, XMP, IPTC and comments: every bit of the picture stays, place and serial numbers go."""
-    kept, last = [b"\xff\xd8"], 2
-    for marker, body, end in _segments(data):
-        if marker not in _PRIVATE and (marker != _APP2 or body.startswith(_ICC)):
-            kept.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
-        last = end
-    # Behind the end marker phones append a second picture, a depth map or a film: none of it is the photograph.
-    end = data.find(b"\xff\xd9", last)
-    return b"".join(kept) + (data[last : end + 2] if end >= 0 else data[last:])
-
-
-def _segments(data: bytes) -> list[tuple[int, bytes, int]]:
-    """Marker, body and end of each segment from the second byte to the first scan's header."""
+def _segments(data: bytes) -> list[tuple[int, bytes]]:
+    """Marker and body of each segment from the second byte to the first scan's header."""
     found, at = [], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -96,7 +82,7 @@ def _segments(data: bytes) -> list[tuple[int, bytes, int]]:
             length = struct.unpack(">H", data[at + 2 : at + 4])[0]
             if length < 2 or marker == _EOI:
                 break
-            found.append((marker, data[at + 4 : at + 2 + length], at + 2 + length))
+            found.append((marker, data[at + 4 : at + 2 + length]))
             at += 2 + length
             if marker == _SOS:
                 break

@@ -13,6 +13,7 @@ from shared.data import images
 from shared.errors import DataError, require
 from verticals.medical.dicom import codestream, colour
 from verticals.medical.dicom.colour import Picture
+from verticals.medical.privacy import segments
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -89,11 +90,12 @@ def _kept_jpeg(path: Path) -> tuple[bytes, codestream.Codestream] | None:
     width, height = images.size(path)
     with Image.open(path, formats=("JPEG",)) as image:
         upright = image.getexif().get(0x0112, 1) == 1
-    kept = codestream.without_private_segments(data)
-    whole = codestream.describe(kept)
-    if not upright or (width, height) != (header.width, header.height) or whole is None or not whole.complete:
+    if not upright or (width, height) != (header.width, header.height):
         return None
-    return kept, header
+    try:
+        return segments.stripped_jpeg(data), header
+    except DataError:  # cut off: read as a picture, which tells what is wrong
+        return None
 
 
 def _decoded(pixels: Picture | Path) -> tuple[Picture, bool]:

@@ -12,7 +12,6 @@ An association that sends a larger object than allowed is aborted.
 
 import ipaddress
 import logging
-import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,27 +94,6 @@ def listening(
     finally:
         ae.shutdown()
         log.info("inbox %s has stopped", ae_title)
-
-
-def serve(
-    folder: Path,
-    port: int,
-    ae_title: str,
-    *,
-    allowed: Collection[str] | None,
-    host: str = "127.0.0.1",
-    max_bytes: int = MAX_BYTES,
-) -> None:
-    """Receive into a folder until Ctrl-C; what was acknowledged is on disk, the rest the senders send again.
-
-    Raises:
-        ConfigError: As :func:`listening`.
-    """
-    with listening(folder, port, ae_title, allowed=allowed, host=host, max_bytes=max_bytes):
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            log.info("stopped by the keyboard")
 
 
 class _Sizes:

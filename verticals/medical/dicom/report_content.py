@@ -6,7 +6,6 @@ Highdicom's image library refuses dermoscopic images, so that the sources are im
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import DataError, require
@@ -111,18 +110,20 @@ def _group(
 
 
 def _urgency(decision: Decision) -> Any:
-    """The suggested urgency with who answers for it, of which the decision's sentences are the one place."""
+    """The suggested urgency with who answers for it."""
     sr = require("highdicom.sr", extra="medical")
     codes = require("pydicom.sr.codedict", extra="medical").codes
-    for said, (urgency, words) in product(decision.reasons, enumerate(URGENCY)):
-        _, found, rest = said.partition(f"suggested urgency: {words} (")
-        if found:
-            item = sr.QualitativeEvaluation(codes.SCT.Urgency, _own(f"URGENCY-{urgency}", words.capitalize()))
-            status = f"Suggested; {rest.partition(')')[0]}"
-            has = sr.RelationshipTypeValues.HAS_PROPERTIES
-            item[0].ContentSequence = sr.ContentSequence([sr.TextContentItem(codes.DCM.Comment, status, has)])
-            return item
-    raise DataError(f"{decision.frame}: the decision says no urgency; allowed are decisions of the medical vertical")
+    urgency = decision.facts.get("urgency")
+    if not isinstance(urgency, int) or not 0 <= urgency < len(URGENCY):
+        raise DataError(
+            f"{decision.frame}: the decision's fact 'urgency' is {urgency!r}, allowed is 0 to {len(URGENCY) - 1}; "
+            "give a decision of the medical vertical, or run loupe predict again"
+        )
+    item = sr.QualitativeEvaluation(codes.SCT.Urgency, _own(f"URGENCY-{urgency}", URGENCY[urgency].capitalize()))
+    status = f"Suggested; {decision.facts['urgency_status']}"
+    has = sr.RelationshipTypeValues.HAS_PROPERTIES
+    item[0].ContentSequence = sr.ContentSequence([sr.TextContentItem(codes.DCM.Comment, status, has)])
+    return item
 
 
 def _measurements(finding: Finding, probabilities: Mapping[str, float] | None) -> Iterator[Any]:
@@ -214,19 +215,13 @@ def _texts(decision: Decision, headers: list["Dataset"]) -> Any:
     name = sr.CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
     container = sr.ContainerContentItem(name, is_content_continuous=False, relationship_type=contains)
     texts = [(_own("DISCLAIMER", "Limitation of use"), DISCLAIMER)]
-    texts += [(codes.DCM.ImageQuality, said) for said in _quality(decision)]
+    if decision.facts.get("quality"):
+        texts.append((codes.DCM.ImageQuality, decision.facts["quality"]))
     texts += [(_own("REASON", "Reason of the triage result"), said) for said in decision.reasons if said != DISCLAIMER]
     if any("DRAWN" in (header.get("ImageType") or ()) for header in headers):
         texts.append((codes.DCM.Comment, "The picture was drawn and shows nobody."))
     container.ContentSequence = sr.ContentSequence([sr.TextContentItem(*text, contains) for text in texts])
     return container
-
-
-def _quality(decision: Decision) -> list[str]:
-    """What the decision says about image quality; nothing is claimed of what was not looked at."""
-    said = [r for r in decision.reasons if r.startswith(("noted: ", "image quality was not checked"))]
-    unlooked = any(reason.startswith("not examined") for reason in decision.reasons)
-    return said or ([] if unlooked or decision.examined < 1 else ["Checked, no fault noted"])
 
 
 def _own(code: str, meaning: str) -> Any:

@@ -21,6 +21,9 @@ FIXED = (0.8, 0.9, 0.95)
 """Specificities, and sensitivities, at which the other one is reported."""
 PREVALENCES = (0.01, 0.05)
 """Of lesions that must not be missed, where a site names none: primary care, and a lesion clinic."""
+SOON = 2
+"""Urgency, 0 to 4, up to which a lesion is to be seen within 8 weeks."""
+URGENT = "neither, but to be seen within 8 weeks"
 SPOKEN = {
     Malignancy.MALIGNANT: "malignant lesions",
     Malignancy.PREMALIGNANT: "pre-malignant lesions",
@@ -36,7 +39,8 @@ def measure(
 
     Args:
         readings: With truth and answer.
-        prevalences: Shares of lesions that must not be missed, where it will be used; for referrals per finding.
+        prevalences: Shares of lesions that must not be missed, where it will be used; for referrals per finding, and
+            for the work saved, which is simulated there.
         seed: Of everything resampled.
     """
     test = [r for r in readings if r.part == TEST]
@@ -48,7 +52,7 @@ def measure(
         "counts": counts(test, every),
         "lesion_detection_rate": detection.detection_rate(grave, seed=seed),
         "patient_detection_rate": asdict(detection.patient_rate(grave)),
-        "detection_by_kind": _by_kind(grave),
+        "detection_by_kind": _by_kind(every),
         "early_lesion_sensitivity": detection.early_sensitivity(grave),
         "specificity": asdict(_specificity(every)),
         "number_needed_to_refer": [
@@ -56,7 +60,9 @@ def measure(
         ],
         **scores(every, calibration, seed=seed),
         **diseases(test, seed=seed),
+        "at_certified_threshold": usefulness.at_certified_threshold(test, prevalences, seed=seed),
         "work_saved": usefulness.work_saved(test, seed=seed),
+        "work_saved_at_other_prevalences": [usefulness.work_saved(test, prevalence=p, seed=seed) for p in prevalences],
         "strata": by_strata(every, seed=seed),
     }
 
@@ -73,10 +79,11 @@ def counts(readings: Sequence[Reading], every: Sequence[Lesion]) -> dict[str, in
     }
 
 
-def _by_kind(grave: Sequence[Lesion]) -> dict[str, dict[str, Any]]:
-    """Detection rate of malignant, of pre-malignant, and of melanoma, so that none hides behind the others."""
-    parts = {name: [x for x in grave if x.truth.malignancy is kind] for kind, name in SPOKEN.items()}
-    parts["melanoma"] = [x for x in grave if x.truth.code in detection.MELANOMAS]
+def _by_kind(every: Sequence[Lesion]) -> dict[str, dict[str, Any]]:
+    """Share flagged of each kind that must be seen soon, so that none hides behind the others."""
+    parts = {name: [x for x in every if x.truth.malignancy is kind] for kind, name in SPOKEN.items()}
+    parts["melanoma"] = [x for x in every if x.truth.code in detection.MELANOMAS]
+    parts[URGENT] = [x for x in every if not x.truth.sought and x.truth.urgency <= SOON]
     return {name: asdict(rates.proportion(sum(x.flagged for x in own), len(own))) for name, own in parts.items()}
 
 
@@ -93,14 +100,16 @@ def scores(every: Sequence[Lesion], calibration: Sequence[Reading], *, seed: int
     if not truth.any() or truth.all():
         return {"auc": {"refused": f"{_of_both(truth)} were scored; both are needed"}}
 
-    def with_interval(statistic: Callable[[NDArray[np.bool_], NDArray[np.float64]], float]) -> dict[str, Any]:
-        return asdict(resampled(lambda rows: statistic(truth[rows], risk[rows]), patients, seed=seed))
+    def with_interval(
+        statistic: Callable[[NDArray[np.bool_], NDArray[np.float64]], float], *, centred: bool = False
+    ) -> dict[str, Any]:
+        return asdict(resampled(lambda rows: statistic(truth[rows], risk[rows]), patients, centred=centred, seed=seed))
 
     return {
         "auc": asdict(discrimination.auc(truth, risk, patients)),
         "partial_auc_above_80_sensitivity": with_interval(discrimination.partial_auc),
         "risk_brier": with_interval(discrimination.risk_brier),
-        "risk_calibration_error": with_interval(discrimination.risk_calibration_error),
+        "risk_calibration_error": with_interval(discrimination.risk_calibration_error, centred=True),
         "net_benefit": usefulness.net_benefit(truth, risk, patients, seed=seed),
         "fixed": _fixed(truth, risk, patients, lesions(calibration)),
     }
@@ -154,7 +163,10 @@ def diseases(readings: Sequence[Reading], *, seed: int = 0) -> dict[str, Any]:
             "top_3": asdict(discrimination.top_k(probabilities, truth, 3, patients)),
             "calibration_error": asdict(
                 resampled(
-                    lambda rows: expected_calibration_error(probabilities[rows], truth[rows]), patients, seed=seed
+                    lambda rows: expected_calibration_error(probabilities[rows], truth[rows]),
+                    patients,
+                    centred=True,
+                    seed=seed,
                 )
             ),
             "brier": asdict(resampled(lambda rows: rates.brier(probabilities[rows], truth[rows]), patients, seed=seed)),

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,10 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """Columns in which each fact is looked for: names of isic-metadata first, then of HAM10000, then plain ones."""
 _NOTHING = ("", "unknown", "nan", "none", "na")
+_FACTS = {"sex": "sex", "site": "body_site_name", "skin tone": "fitzpatrick", "device": "device"}
+"""Which fact of a decision gives each stratum."""
+_SEXES = {"M": "male", "F": "female", "O": "other"}
+"""DICOM's code strings for Patient's Sex, in the words of the public tables."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,9 @@ class Reading:
         truth: What is known to be there.
         verdict: What was decided.
         risk: Probability of malignant and pre-malignant labels, 0 to 1; None where there is no score.
+        threshold: Risk from which the decision flags, None where none was certified or nobody wrote it down.
         probabilities: By code of the taxonomy; empty where they were not written down.
-        lesion: Which lesion it shows; pictures of one lesion count as one.
+        lesion: Which lesion of the patient it shows; pictures of one lesion count as one.
         patient: Whose it is; intervals count patients.
         part: ``test``, or ``calibration`` for pictures that may only serve to choose a threshold.
         arrived: Anything that sorts pictures by arrival; None where unknown.
@@ -66,6 +71,12 @@ class Reading:
     strata: Mapping[str, str] = field(default_factory=dict)
     thickness_mm: float | None = None
     diameter_mm: float | None = None
+    threshold: float | None = None
+
+    @property
+    def of_lesion(self) -> tuple[str, str]:
+        """What its lesion is known by: two patients may each have a lesion 1; without a name it is its own."""
+        return (self.patient, self.lesion) if self.lesion else ("picture", self.image)
 
 
 @dataclass(frozen=True)
@@ -100,13 +111,14 @@ class Lesion:
 
 def lesions(readings: Iterable[Reading]) -> tuple[Lesion, ...]:
     """One Lesion per lesion, in the order of first appearance; a picture without a lesion's name is its own."""
-    members: dict[str, list[Reading]] = defaultdict(list)
+    members: dict[tuple[str, str], list[Reading]] = defaultdict(list)
     for reading in readings:
-        members[reading.lesion or f"picture {reading.image}"].append(reading)
-    return tuple(_lesion(name, own) for name, own in members.items())
+        members[reading.of_lesion].append(reading)
+    return tuple(_lesion(own) for own in members.values())
 
 
-def _lesion(name: str, own: Sequence[Reading]) -> Lesion:
+def _lesion(own: Sequence[Reading]) -> Lesion:
+    name = own[0].lesion or f"picture {own[0].image}"
     risks = [r.risk for r in own if r.risk is not None]
     verdicts = {r.verdict for r in own}
     one = verdicts.pop() if len(verdicts) == 1 else Verdict.NOT_EXAMINED
@@ -129,8 +141,35 @@ def risk_of(decision: Decision) -> float | None:
     return max((finding.risk for finding in decision.findings), default=None)
 
 
+def of_decision(decision: Decision, truth: Node) -> Reading:
+    """A decision with its truth; lesion, patient, strata and probabilities are those of its facts.
+
+    Args:
+        decision: As :func:`verticals.medical.decide.decide` makes it.
+        truth: What is known to be there.
+    """
+    facts = decision.facts
+    age = facts.get("age_years")
+    strata = {name: str(facts[fact]) for name, fact in _FACTS.items() if facts.get(fact)}
+    if "sex" in strata:
+        strata["sex"] = _SEXES.get(strata["sex"], strata["sex"])
+    return Reading(
+        image=decision.frame,
+        truth=truth,
+        verdict=decision.verdict,
+        risk=risk_of(decision),
+        probabilities=facts.get("probabilities", {}),
+        lesion=str(facts.get("lesion", "")),
+        patient=str(facts.get("patient", "")),
+        strata=({} if age is None else {"age band": age_band(float(age))}) | strata,
+        thickness_mm=facts.get("thickness_mm"),
+        diameter_mm=facts.get("diameter_mm"),
+        threshold=facts.get("threshold"),
+    )
+
+
 def join(lines: Sequence[Line], known: Path) -> tuple[tuple[Reading, ...], list[str]]:
-    """Answers of ``loupe predict -o`` with a table of what is known.
+    """Answers of ``loupe predict -o`` with a table of what is known; what it does not say is taken from the answers.
 
     Args:
         lines: See :func:`shared.decisions.read`.
@@ -165,23 +204,21 @@ def join(lines: Sequence[Line], known: Path) -> tuple[tuple[Reading, ...], list[
 
 
 def _reading(path: str, truth: Node, line: Line, row: Mapping[str, Any]) -> Reading:
+    own = of_decision(line.decision, truth)
     said = {fact: _text(row, names) for fact, names in _COLUMNS.items()}
-    age = number(said["age"])
+    age, thickness, diameter = (number(said[name]) for name in ("age", "thickness", "diameter"))
     bands = {"age band": age_band(age)} if age is not None else {}
     strata = {name: said[name] for name in ("sex", "site", "skin tone", "device") if said[name]}
-    return Reading(
-        image=path,
-        truth=truth,
-        verdict=line.decision.verdict,
-        risk=risk_of(line.decision),
-        probabilities=dict(roll_up(line.extra.get("probabilities", {})).labels),
-        lesion=said["lesion"],
-        patient=said["patient"] or said["lesion"],
+    return replace(
+        own,
+        probabilities=dict(roll_up(line.extra.get("probabilities", own.probabilities)).labels),
+        lesion=said["lesion"] or own.lesion,
+        patient=said["patient"] or own.patient or said["lesion"],
         part=CALIBRATION if said["part"] in (CALIBRATION, "validation") else TEST,
         arrived=number(said["arrived"]),
-        strata=bands | strata,
-        thickness_mm=number(said["thickness"]),
-        diameter_mm=number(said["diameter"]),
+        strata={**own.strata, **bands, **strata},
+        thickness_mm=own.thickness_mm if thickness is None else thickness,
+        diameter_mm=own.diameter_mm if diameter is None else diameter,
     )
 
 

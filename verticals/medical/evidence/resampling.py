@@ -44,16 +44,22 @@ def percentiles(values: Sequence[float]) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def resampled(statistic: Callable[[NDArray[np.int64]], float], patients: Sequence[str], *, seed: int = 0) -> Rate:
+def resampled(
+    statistic: Callable[[NDArray[np.int64]], float], patients: Sequence[str], *, centred: bool = False, seed: int = 0
+) -> Rate:
     """A statistic with its percentile interval over resampled patients; ``n`` is the number of cases.
 
     Args:
         statistic: Of the row numbers that count, ``(m,)``; a row may stand there several times.
         patients: Patient of each row ``(n,)``.
+        centred: Whether the draws are moved so that their mean is the statistic: a calibration error of draws lies
+            above that of the data, since fewer different cases leave more noise in each bin.
         seed: For the draws.
     """
     every = np.arange(len(patients))
     value = statistic(every)
-    drawn = [statistic(np.repeat(every, w.astype(np.int64))) for w in patient_weights(patients, seed=seed)]
-    low, high = percentiles(drawn) or (0.0, 1.0)
+    drawn = np.array([statistic(np.repeat(every, w.astype(np.int64))) for w in patient_weights(patients, seed=seed)])
+    if centred and np.isfinite(drawn).any():
+        drawn = np.maximum(drawn - np.nanmean(drawn) + value, 0.0)
+    low, high = percentiles(drawn.tolist()) or (0.0, 1.0)
     return Rate(value if math.isfinite(value) else None, low, high, len(every))

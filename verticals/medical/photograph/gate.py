@@ -4,10 +4,11 @@ from shared.errors import DataError
 from shared.records import Provenance
 from verticals.medical.decide import NOT_SCORED, NOTED, QUALITY
 from verticals.medical.dicom.colour import Picture
-from verticals.medical.photograph import quality, skin
-from verticals.medical.privacy import burned_in
+from verticals.medical.photograph import measures, quality, skin
+from verticals.medical.privacy import burned_in, faces
 
 TEXT = "writing seems to be burned into the picture and may name the patient: look before it leaves the site"
+FACE = "a face may be in it, by which the patient can be recognised: look before it leaves the site"
 NO_SKIN = "its colours are not those of skin: photograph the skin alone, in colour and in white light"
 
 
@@ -15,7 +16,8 @@ def examined(picture: Picture) -> Provenance:
     """What must stand beside a picture before anything may be said about it.
 
     A blocking fault, colours unlike skin, or a picture too small to be looked at: the sentence why and how to take it
-    again, and nothing scores it. Lesser faults and writing in the picture are noted. Nothing here is about disease.
+    again, and nothing scores it. Lesser faults and writing in the picture are noted, and a face where scikit-image is
+    installed. Nothing here is about disease.
 
     Args:
         picture: ``(rows, columns, 3)`` uint8 sRGB.
@@ -28,11 +30,13 @@ def examined(picture: Picture) -> Provenance:
     except DataError as error:
         return {QUALITY: "checked", NOT_SCORED: f"{error}; take it again with the camera's full size"}
     blocking = [_words(f) for f in faults if f.blocking]
-    if skin.colour(picture).refused:
+    if skin.colour(measures.shrunk(picture)).refused:
         blocking.append(NO_SKIN)
     noted = [_words(f) for f in faults if not f.blocking]
-    if burned_in.find(picture):
+    if burned_in.find(picture, quick=True):
         noted.append(TEXT)
+    if faces.available() and faces.find(picture):
+        noted.append(FACE)
     told = {QUALITY: "checked", NOT_SCORED: "; ".join(blocking), NOTED: "; ".join(noted)}
     return {name: words for name, words in told.items() if words}
 

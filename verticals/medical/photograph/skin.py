@@ -31,6 +31,8 @@ _DARKEST = 25
 """Grey level below which a pixel is a corner of the dermoscope or a shadow, and its ratios are noise."""
 _DARK_LIGHT = 0.004
 """Added to linear light so that ratios of dark pixels stay finite: about one grey level of 8 bits."""
+_VALUES = np.arange(256) / 255
+_LINEAR = np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.055) ** 2.4)
 
 
 @dataclass(frozen=True)
@@ -81,5 +83,4 @@ def colour(picture: Picture) -> SkinColour:
 
 def linear(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Values of sRGB as linear light, 0 to 1 (IEC 61966-2-1), of the same shape."""
-    value = np.asarray(picture, np.float64) / 255
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return _LINEAR[picture]

@@ -2,7 +2,7 @@
 
 No characters are read. Text is recognised by what all writing shares: thin strokes of one strength that stand out from
 their surroundings, in pieces of like height that stand on one line. Hairs are longer and cross lines, ticks of a ruler
-are all alike and narrow; digits of a ruler are text and count as such.
+are narrow, which few characters are; digits of a ruler are text and count as such.
 
 It is a gate for a person's attention, and no certificate: text of one or two characters, smaller than about 8 pixels,
 with strokes wider than a fortieth of the picture, handwritten, upright, turned by more than a few degrees, or barely
@@ -10,7 +10,7 @@ visible is not found. Faces are not looked for at all.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -35,10 +35,15 @@ _STRENGTHS = (24, 40, 64, 100)
 _HEIGHT_PX, _LEAST_AREA_PX = (6, 60), 6
 _STRAIGHT = 0.25
 """Breadth over length below which a piece is a straight line, as are ticks and hairs, and few characters."""
+_SLENDER = 0.45
+"""Mean breadth over length of a line's pieces below which it looks like ticks: nearly all drawn rows of ticks lie
+below, and few drawn lines of text."""
 _STRONG = 80
 """Strength from which more says nothing more: the skin between two hairs stands out by as much as they are dark."""
 _FEWEST = 3
 """Pieces that make a line; two things of like height are side by side everywhere."""
+_QUICK_PX = 2**22
+"""Largest picture that a quick look takes as it is: of 12 megapixels it sees half of the height and width."""
 _COLUMNS = ("x", "y", "width", "height", "strength", "stroke", "breadth")
 
 
@@ -57,11 +62,13 @@ class Text:
     score: float
 
 
-def find(picture: Picture) -> tuple[Text, ...]:
+def find(picture: Picture, *, quick: bool = False) -> tuple[Text, ...]:
     """Look for lines of text.
 
     Args:
         picture: ``(rows, columns, 3)`` uint8 RGB.
+        quick: Halve pictures of more than :data:`_QUICK_PX` pixels first, so that the time has a bound; in those,
+            letters of less than about 16 pixels are not found. Never enough for a picture that leaves the site.
 
     Returns:
         The lines, the likeliest first; empty where nothing looks like text.
@@ -69,10 +76,10 @@ def find(picture: Picture) -> tuple[Text, ...]:
     Raises:
         DataError: Another shape or dtype.
     """
-    return tuple(line for line in candidates(picture) if line.score >= LIMIT)
+    return tuple(line for line in candidates(picture, quick=quick) if line.score >= LIMIT)
 
 
-def candidates(picture: Picture) -> tuple[Text, ...]:
+def candidates(picture: Picture, *, quick: bool = False) -> tuple[Text, ...]:
     """All lines of like pieces, text or not, the likeliest first and each place once; for measuring :data:`LIMIT`.
 
     Raises:
@@ -82,14 +89,14 @@ def candidates(picture: Picture) -> tuple[Text, ...]:
         raise DataError(f"a picture of shape {picture.shape} and dtype {picture.dtype}; allowed is (H, W, 3) uint8 RGB")
     rows, columns = picture.shape[:2]
     found: list[Text] = []
-    for factor, scaled in _sizes(picture):
+    for factor, scaled in _sizes(picture, _QUICK_PX if quick else rows * columns):
         # Red and blue beside grey: cyan or yellow on skin differ from it in colour and hardly in brightness.
         for grey in (cv2.cvtColor(scaled, cv2.COLOR_RGB2GRAY), scaled[..., 0], scaled[..., 2]):
             plane = np.ascontiguousarray(grey)
             for sign, strokes in zip((1, -1), _strokes(plane), strict=True):
                 for level in _STRENGTHS:
-                    pieces = _pieces(strokes, level, sign * plane.astype(np.int16))
-                    found += [_text(line, factor, columns, rows) for line in _lines(pieces)]
+                    pieces = _pieces(strokes, level, plane, sign)
+                    found += [_text(pieces[line], factor, columns, rows) for line in _groups(pieces, _follows)]
     best: list[Text] = []
     for line in sorted(found, key=lambda text: -text.score):
         if not any(line.box.intersects(other.box) for other in best):
@@ -97,15 +104,18 @@ def candidates(picture: Picture) -> tuple[Text, ...]:
     return tuple(best)
 
 
-def _sizes(picture: Picture) -> Iterator[tuple[int, Picture]]:
-    """The picture, and it shrunk by 2, 4 ... in which large text has strokes thin enough."""
+def _sizes(picture: Picture, most_px: int) -> Iterator[tuple[int, Picture]]:
+    """The picture, and it shrunk by 2, 4 ... in which large text has strokes thin enough; none above ``most_px``."""
     factor, scaled = 1, picture
-    yield factor, scaled
-    while min(scaled.shape[:2]) // 2 >= _SMALLEST_SIDE:
+    while True:
+        rows, columns = scaled.shape[:2]
+        if rows * columns <= most_px:
+            yield factor, scaled
+            if min(rows, columns) // 2 < _SMALLEST_SIDE:
+                return
         factor *= 2
-        half = (scaled.shape[1] // 2, scaled.shape[0] // 2)
+        half = (max(columns // 2, 1), max(rows // 2, 1))
         scaled = np.asarray(cv2.resize(scaled, half, interpolation=cv2.INTER_AREA), np.uint8)
-        yield factor, scaled
 
 
 def _strokes(grey: Grey) -> tuple[Grey, Grey]:
@@ -116,41 +126,71 @@ def _strokes(grey: Grey) -> tuple[Grey, Grey]:
     return np.asarray(bright, np.uint8), np.asarray(dark, np.uint8)
 
 
-def _pieces(strokes: Grey, level: int, height_map: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Connected strokes that could be characters, ``(n, 7)``: the columns of :data:`_COLUMNS`, ordered by x.
+def _pieces(strokes: Grey, level: int, plane: Grey, sign: int) -> NDArray[np.float64]:
+    """Connected strokes that could be characters and are not alone, ``(n, 7)``: :data:`_COLUMNS`, ordered by x."""
+    mask = (strokes >= level).view(np.uint8)
+    if cv2.countNonZero(mask) < _FEWEST * _LEAST_AREA_PX:
+        return np.zeros((0, len(_COLUMNS)))
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    width, height, area = stats[1:, 2], stats[1:, 3], stats[1:, 4]
+    shape = (height >= _HEIGHT_PX[0]) & (height <= _HEIGHT_PX[1]) & (width <= 2.2 * height + 4)
+    chosen = 1 + np.nonzero(shape & (area >= _LEAST_AREA_PX))[0]
+    # By place alone first: looking closely at a piece costs ten times as much, and most have no neighbour.
+    chosen = chosen[np.lexsort(stats[chosen, 3::-1].T)]
+    groups = _groups(stats[chosen, :4].astype(np.float64), _placed)
+    pieces = []
+    for i in chosen[sorted(member for group in groups for member in group)]:
+        x, y, w, h, _ = map(int, stats[i])
+        inside = numbers[y : y + h, x : x + w] == i
+        seen = _closely(inside, (x, y), strokes, plane, sign * level)
+        if seen is not None:
+            pieces.append((x, y, w, h, *seen))
+    return np.array(pieces, np.float64).reshape(-1, len(_COLUMNS))
+
+
+def _closely(
+    inside: NDArray[np.bool_], at: tuple[int, int], strokes: Grey, plane: Grey, level: int
+) -> tuple[float, float, float] | None:
+    """Strength, stroke width and breadth of a piece; None where it is a gap between two others.
 
     A character differs from what lies above and below it. The skin between two ticks or hairs does not: it stands out
     from them alone.
+
+    Args:
+        inside: Where in its box the piece is.
+        at: x and y of the box.
+        strokes: How far strokes stand out.
+        plane: The picture they stand out of.
+        level: At which they were cut; below zero for dark ones.
     """
-    mask = (strokes >= level).astype(np.uint8)
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    width, height, area = stats[:, 2], stats[:, 3], stats[:, 4]
-    shape = (height >= _HEIGHT_PX[0]) & (height <= _HEIGHT_PX[1]) & (width <= 2.2 * height + 4)
-    chosen = np.nonzero(shape & (area >= _LEAST_AREA_PX))[0]
-    pieces = []
-    for i in chosen[chosen > 0]:
-        x, y, w, h, _ = (int(v) for v in stats[i])
-        inside = np.pad(numbers[y : y + h, x : x + w] == i, 1).astype(np.uint8)
-        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        piece = inside[1:-1, 1:-1] > 0
-        around = [height_map[max(0, y - 2) : y, x : x + w], height_map[y + h : y + h + 2, x : x + w]]
-        ground = np.concatenate([strip.ravel() for strip in around])
-        if ground.size and height_map[y : y + h, x : x + w][piece].mean() - ground.mean() < level / 2:
-            continue
-        strength = np.percentile(strokes[y : y + h, x : x + w][piece], 75)
-        pieces.append((x, y, w, h, strength, 2 * np.percentile(depth[piece], 90), _breadth(piece)))
-    return np.array(sorted(pieces), np.float64).reshape(-1, len(_COLUMNS))
+    (h, w), (x, y) = inside.shape, at
+    above, below = plane[max(0, y - 2) : y, x : x + w], plane[y + h : y + h + 2, x : x + w]
+    if count := above.size + below.size:
+        ground = (int(above.sum()) + int(below.sum())) / count
+        if (float(plane[y : y + h, x : x + w][inside].mean()) - ground) / level < 0.5:
+            return None
+    framed = np.zeros((h + 2, w + 2), np.uint8)
+    framed[1:-1, 1:-1] = inside
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    strength = np.percentile(strokes[y : y + h, x : x + w][inside], 75)
+    return float(strength), 2 * float(np.percentile(depth[inside], 90)), _breadth(inside)
 
 
 def _breadth(piece: NDArray[np.bool_]) -> float:
     """Breadth over length of a piece, 0 (a straight line) to 1, from its second moments."""
-    variance = np.cov(np.stack(np.nonzero(piece))) + np.eye(2) / 12
-    small, large = np.linalg.eigvalsh(variance)
-    return float(np.sqrt(small / large))
+    y, x = np.nonzero(piece)
+    y, x = y - y.mean(), x - x.mean()
+    # A pixel is a square of one: its own second moment is a twelfth.
+    yy, xx, xy = (float(v) / (len(x) - 1) for v in (y @ y, x @ x, x @ y))
+    mean, apart = (yy + xx) / 2 + 1 / 12, float(np.hypot((yy - xx) / 2, xy))
+    return float(np.sqrt(max(mean - apart, 0) / (mean + apart)))
 
 
-def _lines(pieces: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Pieces that follow each other on one line and are alike, as groups of at least :data:`_FEWEST`."""
+Follows = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
+
+
+def _groups(pieces: NDArray[np.float64], follows: Follows) -> list[list[int]]:
+    """Numbers of pieces that follow each other, in groups of at least :data:`_FEWEST`; pieces are ordered by x."""
     parent = list(range(len(pieces)))
 
     def root(i: int) -> int:
@@ -159,27 +199,33 @@ def _lines(pieces: NDArray[np.float64]) -> list[NDArray[np.float64]]:
             i = parent[i]
         return i
 
+    ends = np.searchsorted(pieces[:, 0], pieces[:, 0] + pieces[:, 2] + _HEIGHT_PX[1], side="right")
     for i, piece in enumerate(pieces):
-        ahead = pieces[i + 1 :]
-        end = np.searchsorted(ahead[:, 0], piece[0] + piece[2] + _HEIGHT_PX[1], side="right")
-        for j in np.nonzero(_follows(piece, ahead[:end]))[0]:
+        for j in np.nonzero(follows(piece, pieces[i + 1 : ends[i]]))[0]:
             parent[root(i + 1 + int(j))] = root(i)
     groups: dict[int, list[int]] = defaultdict(list)
     for i in range(len(pieces)):
         groups[root(i)].append(i)
-    return [pieces[members] for members in groups.values() if len(members) >= _FEWEST]
+    return [members for members in groups.values() if len(members) >= _FEWEST]
 
 
-def _follows(piece: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the others, all further right, may stand on the same line as the piece."""
-    x, y, width, height, strength, stroke, _ = piece
-    xs, ys, widths, heights, strengths, strokes, _ = others.T
+def _placed(piece: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the others, all further right, stand on the same line as the piece, near it and of like height."""
+    x, y, width, height = piece[:4]
+    xs, ys, widths, heights = others.T[:4]
     taller = np.maximum(heights, height)
     level = (np.abs(ys + heights - y - height) <= 0.3 * taller) | (np.abs(ys - y) <= 0.2 * taller)
     near = (xs - x - width <= taller) & (xs >= x + width - 0.3 * np.minimum(widths, width))
+    fits: NDArray[np.bool_] = near & level & (np.minimum(heights, height) >= 0.55 * taller)
+    return fits
+
+
+def _follows(piece: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the others are placed behind the piece and are alike in strength and stroke, too."""
+    strength, stroke, (strengths, strokes) = piece[4], piece[5], others.T[4:6]
     alike = np.minimum(strengths, strength) >= 0.6 * np.maximum(strengths, strength)
     alike &= np.minimum(strokes, stroke) >= 0.5 * np.maximum(strokes, stroke)
-    fits: NDArray[np.bool_] = near & level & alike & (np.minimum(heights, height) >= 0.55 * taller)
+    fits: NDArray[np.bool_] = alike & _placed(piece, others)
     return fits
 
 
@@ -211,5 +257,6 @@ def score(line: Sequence[Sequence[float]] | NDArray[np.float64]) -> float:
         - 15 * slope
         - spread
         - 12 * max(straight - 0.4, 0)
+        - 30 * max(_SLENDER - float(breadth.mean()), 0)
     )
     return float(total)

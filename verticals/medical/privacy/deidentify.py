@@ -5,7 +5,8 @@ Information with Modified Dates, Retain Patient Characteristics, and on request 
 the profile asks: overlays, curves, graphics and private attributes always go, so do attributes that no dictionary
 knows, and names and long texts that the table forgets; a retained value must have the form that the standard gives it.
 
-What it cannot do: tell whether a face, a tattoo or jewellery is seen. A person looks at every image before it leaves.
+What it cannot do: tell surely whether a face, a tattoo or jewellery is seen. A person looks at every image before it
+leaves.
 """
 
 import copy
@@ -155,7 +156,7 @@ def _check(dataset: "Dataset") -> None:
 
 
 def _remaining(dataset: "Dataset", patient_id: str) -> tuple[str, ...]:
-    notes = ["A face, a tattoo or jewellery in the picture is not recognised; a person has to look"]
+    notes = ["Faces, tattoos and jewellery in the picture are not surely recognised; a person has to look"]
     if dataset.get("RecognizableVisualFeatures") == "YES":
         notes.append("Recognizable Visual Features is YES: the sender says that the person can be recognised")
     if not patient_id:

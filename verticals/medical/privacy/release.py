@@ -1,20 +1,22 @@
 """A DICOM file in, a file that may be shown to a person for release out, with its receipt beside it.
 
 Pixels are looked at for burned-in text first: a file with text, or with pixels that cannot be looked at, is not
-written. Messages name files by their number and never by their path, which could name a patient.
+written. A film goes on as single frames, each looked at. Messages name files by their number and never by their path,
+which could name a patient.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared import atomic
-from shared.errors import DataError, LoupeError, Problem, require
-from verticals.medical.dicom import dicom_decode
-from verticals.medical.privacy import burned_in
+from shared.errors import DataError, LoupeError, MissingDependency, Problem, require
+from verticals.medical.dicom import dicom_decode, video
+from verticals.medical.dicom.colour import Picture
+from verticals.medical.privacy import burned_in, faces, film
 from verticals.medical.privacy.deidentify import Receipt, deidentify, silence
 from verticals.medical.privacy.pseudonyms import Key
 from verticals.medical.privacy.retention import Options
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 RECEIPT_SUFFIX = ".receipt.json"
+_WAY = "blank or crop it, or accept it after a person has looked"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ def release(
 ) -> Released:
     """De-identify one file and write it with its receipt, each whole or not at all.
 
+    Where scikit-image is installed, what looks like a face is told in the receipt; it does not stop a file.
+
     Args:
         source: A DICOM Part 10 file.
         out: Folder of the result.
@@ -58,9 +63,18 @@ def release(
     pydicom = require("pydicom", extra="medical")
     with silence("cannot be read"):
         dataset = pydicom.dcmread(source)
-    if not accept_text:
-        _refuse_text(dataset)
+    if dataset.get("BurnedInAnnotation") == "YES" and not accept_text:
+        raise DataError(f"the object says that text is burned into its pixels; {_WAY}")
+
+    def look(frame: Picture, number: int) -> list[str]:
+        return _judged(frame, number, accept_text=accept_text)
+
+    if "PixelData" in dataset and video.is_video(str(dataset.file_meta.TransferSyntaxUID)):
+        notes = film.taken_apart(dataset, look)
+    else:
+        notes = _looked_at(dataset, look, accept_text=accept_text)
     made, receipt = deidentify(dataset, key, options)
+    receipt = replace(receipt, remaining=(*receipt.remaining, *notes))
     path = out / f"{receipt.instance}.dcm"
     stream = BytesIO()
     with silence("cannot be written"):
@@ -89,21 +103,33 @@ def release_folder(
     return tuple(made), tuple(problems)
 
 
-def _refuse_text(dataset: "Dataset") -> None:
-    way = "blank or crop it, or accept it after a person has looked"
-    if dataset.get("BurnedInAnnotation") == "YES":
-        raise DataError(f"the object says that text is burned into its pixels; {way}")
+def _looked_at(dataset: "Dataset", look: Callable[[Picture, int], list[str]], *, accept_text: bool) -> list[str]:
+    """Look at every frame; pixels that cannot be decoded pass only where a person has looked at them."""
+    if accept_text and not faces.available():
+        return []
     frames = dicom_decode.decode(dataset, tell=lambda warning: None)
-    number = 0
-    while (frame := _next(frames)) is not None:
-        number += 1
-        found = burned_in.find(frame)
-        if found:
-            box = found[0].box
-            raise DataError(f"frame {number} shows what looks like text at {box.x0},{box.y0}; {way}")
+    number, notes = 0, []
+    try:
+        while (frame := _next(frames)) is not None:
+            number += 1
+            notes += look(frame, number)
+    except (DataError, MissingDependency):
+        if not accept_text:
+            raise
+    return notes[:1]
 
 
-def _next(frames: Iterator[burned_in.Picture]) -> burned_in.Picture | None:
+def _judged(frame: Picture, number: int, *, accept_text: bool) -> list[str]:
+    """What a person has to judge in a frame; text stops the file unless a person has accepted it."""
+    if not accept_text and (found := burned_in.find(frame)):
+        box = found[0].box
+        raise DataError(f"frame {number} shows what looks like text at {box.x0},{box.y0}; {_WAY}")
+    if faces.available() and faces.find(frame):
+        return [f"A face seems to be in frame {number}: the person can be recognised"]
+    return []
+
+
+def _next(frames: Iterator[Picture]) -> Picture | None:
     """The next frame; what a decoder says of a damaged one may quote the object, and is withheld."""
     try:
         with silence("has pixels that cannot be looked at"):

@@ -92,26 +92,27 @@ def inbox(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 @contextmanager
 def server_process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The inbox in a process of its own, that can be killed."""
-    code = (
-        "import logging, sys; from pathlib import Path; from verticals.medical.dicom import inbox\n"
-        "logging.basicConfig(level=logging.INFO, stream=sys.stderr)\n"
-        "logging.getLogger('pynetdicom').setLevel(logging.ERROR)\n"
-        f"inbox.serve(Path({str(folder)!r}), 0, 'INBOX', allowed=['CAMERA'])\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    try:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        found = re.search(r"listens at 127\.0\.0\.1:(\d+)", line)
-        assert found, line
-        yield process, int(found[1])
-    finally:
-        if process.poll() is None:
+    """The inbox as its verb runs it, in a process of its own, that can be killed."""
+    code = "from verticals.cli import main; main()"
+    words = ["inbox", str(folder), "--port", "0", "--ae-title", "INBOX", "--allow", "CAMERA", "--json"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with said_by(folder).open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT
+        )
+    with process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, said_by(folder).read_text()
+            yield process, int(json.loads(line)["port"])
+        finally:
             process.kill()
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+
+
+def said_by(folder: Path) -> Path:
+    """Where the process's log goes: a pipe that nobody reads would stop it."""
+    return folder.with_suffix(".log")
 
 
 def test_an_echo_is_answered_and_a_stranger_or_a_wrong_title_is_not(inbox: tuple[int, Path]) -> None:
@@ -255,8 +256,7 @@ def test_ctrl_c_ends_the_server_without_a_traceback(tmp_path: Path) -> None:
         assert dcmsend(port, saved(objekt("1.2.3.1"), tmp_path / "a.dcm")).returncode == 0
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
-        assert process.stderr is not None
-        assert "Traceback" not in process.stderr.read()
+    assert "Traceback" not in said_by(tmp_path / "inbox").read_text()
     assert len(objects(tmp_path / "inbox")) == 1
 
 

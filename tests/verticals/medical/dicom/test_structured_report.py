@@ -145,7 +145,7 @@ def test_dsrdump_shows_a_clinician_the_whole_content(tmp_path: Path) -> None:
         '=(MEL,99DVVS,"invasive melanoma")',
         '=(URGENCY-1,99DVVS,"Within 2 weeks")',
         '(121106,DCM,"Comment")="Suggested; proposed, needs a dermatologist\'s sign-off"',
-        '(111101,DCM,"Image Quality")="Checked, no fault noted"',
+        '(111101,DCM,"Image Quality")="checked, no fault noted"',
         DISCLAIMER,
     ):  # fmt: skip
         assert words in shown, words
@@ -191,7 +191,10 @@ def test_every_report_holds_the_disclaimer_and_every_reason_once(tmp_path: Path)
 def test_a_not_examined_decision_gives_its_reason_and_no_number_disease_or_urgency() -> None:
     report = measurement_report(unexamined(), [source()], BUNDLE, AT, probabilities=GRAVE)
     assert not [item for item in items(report) if item.ValueType == "NUM"]
-    assert not named(report, "111023") and not named(report, "103391001") and not named(report, "111101")
+    assert not named(report, "111023") and not named(report, "103391001")
+    assert [item.TextValue for item in named(report, "111101")] == [
+        "below the quality gate: out of focus, take it again"
+    ]
     assert named(report, "TRIAGE")[0].ConceptCodeSequence[0].CodeMeaning == "Not examined"
     assert "out of focus" in named(report, "REASON")[0].TextValue
     assert (report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag) == (
@@ -339,8 +342,16 @@ def test_a_risk_that_is_no_number_is_refused() -> None:
 
 
 def test_a_decision_without_urgency_is_refused() -> None:
-    with pytest.raises(DataError, match="urgency"):
-        measurement_report(replace(decision(), reasons=("because",)), [source()], BUNDLE, AT)
+    with pytest.raises(DataError, match="'urgency' is None, allowed is 0 to 4"):
+        measurement_report(replace(decision(), facts={}), [source()], BUNDLE, AT)
+
+
+def test_the_urgency_is_that_of_the_decisions_facts_whatever_its_sentences_say() -> None:
+    said = decision()
+    told = replace(said, reasons=("suggested urgency: same day (a stranger's words)", *said.reasons[1:]))
+    (item,) = named(measurement_report(told, [source()], BUNDLE, AT), "103391001")
+    assert item.ConceptCodeSequence[0].CodeValue == "URGENCY-1"
+    assert item.ContentSequence[0].TextValue == "Suggested; proposed, needs a dermatologist's sign-off"
 
 
 @pytest.mark.parametrize("name", ["", "^", "a\\b", "x" * 65, "line\nbreak"])

@@ -3,6 +3,7 @@
 import math
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from verticals.medical.evidence import discrimination as d
 from verticals.medical.evidence.resampling import patient_weights, percentiles, resampled
 
+PROC_SETS = ((3, 400, 0.15, None), (4, 400, 0.15, 0.1), (5, 90, 0.5, 0.25), (6, 1000, 0.02, None))
+"""Seed, cases, share of positives and step of the scores of each set that R's pROC judges."""
 Truth = NDArray[np.bool_]
 Scores = NDArray[np.float64]
 
@@ -46,19 +49,36 @@ def test_its_interval_is_delongs_as_written_down_in_1988(step: float | None) -> 
     assert found.high == pytest.approx(min(1.0, area + 1.959963984540054 * math.sqrt(variance)), abs=1e-9)
 
 
-def test_its_interval_is_that_of_proc() -> None:
+PROC = """
+suppressMessages(library(pROC))
+table <- read.csv(commandArgs(TRUE)[1])
+for (k in unique(table$set)) {
+  own <- table[table$set == k, ]
+  curve <- roc(own$truth, own$score, direction = "<", levels = c(0, 1), quiet = TRUE)
+  part <- auc(curve, partial.auc = c(1, 0.8), partial.auc.focus = "sensitivity")
+  cat(sprintf("%.12f", c(ci.auc(curve, method = "delong"), part)), "\\n")
+}
+"""
+
+
+def test_area_interval_and_partial_area_are_those_of_proc_also_with_ties(tmp_path: Path) -> None:
     if shutil.which("Rscript") is None:
         pytest.skip("Rscript is not installed")
-    truth, scores = drawn(3)
-    code = (
-        f"library(pROC); cat(ci.auc(roc(c({','.join(map(str, truth.astype(int)))}),"
-        f"c({','.join(map(repr, scores.tolist()))}), direction='<', levels=c(0,1), quiet=TRUE)))"
-    )
-    done = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True)
-    if done.returncode:
+    sets = [drawn(seed, n, share, step) for seed, n, share, step in PROC_SETS]
+    rows = [(k, int(t), float(s)) for k, one in enumerate(sets) for t, s in zip(*one, strict=True)]
+    pd.DataFrame(rows, columns=["set", "truth", "score"]).to_csv(tmp_path / "scores.csv", index=False)
+    (tmp_path / "areas.R").write_text(PROC)
+    line = ["Rscript", str(tmp_path / "areas.R"), str(tmp_path / "scores.csv")]
+    done = subprocess.run(line, capture_output=True, text=True)
+    if done.returncode and "pROC" in done.stderr:
         pytest.skip("R's pROC is not installed")
-    found = d.auc(truth, scores)
-    assert [found.low, found.value, found.high] == pytest.approx([float(t) for t in done.stdout.split()], abs=1e-6)
+    assert done.returncode == 0, done.stderr
+    theirs = [[float(word) for word in answer.split()] for answer in done.stdout.strip().splitlines()]
+    assert len(theirs) == len(sets)
+    for (truth, scores), expected in zip(sets, theirs, strict=True):
+        found = d.auc(truth, scores)
+        ours = [found.low, found.value, found.high, d.partial_auc(truth, scores)]
+        assert ours == pytest.approx(expected, abs=1e-6)
 
 
 def test_pictures_of_one_patient_widen_the_interval_and_copies_change_nothing() -> None:
@@ -187,3 +207,18 @@ def test_copies_of_a_patient_do_not_narrow_the_bootstrap() -> None:
     four = np.repeat(truth, 4), np.repeat(scores, 4)
     copied = resampled(lambda rows: d.risk_brier(four[0][rows], four[1][rows]), [str(i // 4) for i in range(480)])
     assert copied.high - copied.low == pytest.approx(one.high - one.low, rel=0.15)
+
+
+def test_the_interval_of_a_calibration_error_holds_it() -> None:
+    """Percentiles of draws begin next to it: fewer different cases are noisier bins."""
+    rng = np.random.default_rng(1)
+    risk = rng.random(211)
+    truth = rng.random(211) < risk
+    names = [str(i) for i in range(211)]
+
+    def error(rows: NDArray[np.int64]) -> float:
+        return d.risk_calibration_error(truth[rows], risk[rows])
+
+    plain, centred = resampled(error, names), resampled(error, names, centred=True)
+    assert plain.value == centred.value and plain.low > 0.9 * (plain.value or 0)
+    assert 0 <= centred.low < 0.6 * (centred.value or 0) < (centred.value or 0) < centred.high

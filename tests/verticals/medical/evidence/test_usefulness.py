@@ -1,10 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from shared.records import Verdict
 from verticals.medical.evidence.readings import Reading
-from verticals.medical.evidence.usefulness import SIMULATED, net_benefit, work_saved
+from verticals.medical.evidence.usefulness import (
+    REWEIGHTED,
+    SIMULATED,
+    at_certified_threshold,
+    net_benefit,
+    prevalence_for,
+    work_saved,
+)
 from verticals.medical.taxonomy import resolve
 
 
@@ -80,3 +89,44 @@ def test_a_good_model_saves_what_the_interval_says() -> None:
 
 def test_without_anything_to_find_no_ratio_is_made_up() -> None:
     assert work_saved(pictures("nn", [0.1, 0.2]))["ratio"] is None and work_saved([])["ratio"] is None
+
+
+def test_a_simulated_prevalence_is_that_of_copies_of_the_pictures() -> None:
+    rng = np.random.default_rng(2)
+    risks = [*rng.beta(4, 2, 40).tolist(), *rng.beta(2, 4, 40).tolist()]
+    few = pictures("m" * 40 + "n" * 40, risks, arrived=False)
+    copies = [
+        *few[:40],
+        *(replace(r, image=f"{r.image}-{k}", lesion=f"{r.lesion}-{k}") for r in few[40:] for k in range(19)),
+    ]
+    simulated, counted = work_saved(few, prevalence=0.05), work_saved(copies)
+    assert counted["prevalence"] == pytest.approx(0.05) and REWEIGHTED in simulated["label"]
+    assert simulated["model"] / 80 == pytest.approx(counted["model"] / 800, rel=0.02)
+    assert simulated["ratio"] == pytest.approx(counted["ratio"], rel=0.05)
+    assert work_saved(pictures("mm", [0.1, 0.2]), prevalence=0.05)["ratio"] is None
+    flagged = [replace(r, threshold=0.4) for r in few], [replace(r, threshold=0.4) for r in copies]
+    one, all_of_them = (at_certified_threshold(own, [0.05])["work_saved"] for own in flagged)
+    assert one[1]["ratio"] == pytest.approx(all_of_them[0]["ratio"], abs=1e-9)
+
+
+def test_the_certified_threshold_is_counted_by_hand() -> None:
+    """Of lesions a to d the melanomas are a and b; a is found by its second picture, one picture has no score."""
+    risks = [0.1, 0.7, 0.2, 0.6, None, 0.1]
+    own = [replace(r, threshold=0.5) for r in pictures("mmmnnn", risks, lesions="aabcde")]
+    found = at_certified_threshold(own, [0.01])
+    assert found["sensitivity"]["value"] == 0.5 and found["sensitivity"]["n"] == 2
+    assert found["specificity"]["value"] == pytest.approx(1 / 3)  # what has no score is not spared
+    here, screening = found["work_saved"]
+    assert here["opened"] == 3 and here["ratio"] == 2 and here["low"] <= 2 <= here["high"]
+    assert screening["ratio"] == pytest.approx(1 / (0.01 / 3 + 0.99 * 2 / 3)) and REWEIGHTED in screening["label"]
+    assert "2 thresholds" in at_certified_threshold([*own, replace(own[0], threshold=0.4)])["refused"]
+    assert "no threshold is certified" in at_certified_threshold(pictures("mn", [0.1, 0.2]))["refused"]
+
+
+def test_the_prevalence_for_a_third_of_the_work_is_where_a_third_is_opened() -> None:
+    truth = np.array([True] * 10 + [False] * 10)
+    opened = np.array([True] * 9 + [False] + [True] * 2 + [False] * 8)
+    share = prevalence_for(truth, opened)
+    assert share is not None and share * 0.9 + (1 - share) * 0.2 == pytest.approx(1 / 3)
+    assert prevalence_for(truth, np.array([True] * 14 + [False] * 6)) is None  # 4 of 10 harmless ones are opened
+    assert prevalence_for(truth, ~truth & False) == 1.0 and prevalence_for(truth[:10], opened[:10]) is None

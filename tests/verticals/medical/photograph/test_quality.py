@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from shared.errors import DataError
-from verticals.medical.drawing.skin_optics import Layers, empty, seen
+from verticals.medical.drawing.skin_optics import TONES, Layers, empty, seen
 from verticals.medical.photograph import quality
 from verticals.medical.photograph.measures import MEASURES, shrunk
 from verticals.medical.photograph.quality import LIMITS, examine, scores
@@ -73,8 +73,9 @@ def test_a_ruler_is_noted_at_any_angle(angle: float) -> None:
     assert "ruler" in names(picture) and scores(skin())["ruler"] < LIMITS["ruler"].limit
 
 
-def test_violet_ink_is_noted_and_a_dark_mole_is_not_ink() -> None:
-    picture = skin()
+@pytest.mark.parametrize("tone", ["I", "II", "III"])
+def test_violet_ink_is_noted_and_a_dark_mole_is_not_ink(tone: str) -> None:
+    picture = skin(tone)
     cv2.ellipse(picture, (112, 112), (80, 80), 0, 0, 200, (95, 60, 150), 6)
     assert "marker_pen" in names(picture) and scores(skin())["marker_pen"] < 0.001
 
@@ -88,8 +89,14 @@ def test_hairs_are_noted() -> None:
     assert "hairy" in names(picture)
 
 
-def test_blue_light_is_noted() -> None:
-    assert "color_tint" in names((skin() * np.array((0.62, 0.9, 1.15))).clip(0, 255).astype(np.uint8))
+@pytest.mark.parametrize("light", [(0.55, 0.85, 1.2), (1.0, 1.0, 0.6), (0.65, 1.1, 1.0), (1.0, 0.6, 1.0)])
+def test_blue_yellow_green_and_violet_light_is_noted(light: tuple[float, float, float]) -> None:
+    assert "color_tint" in names((skin() * np.array(light)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("tone", TONES)
+def test_white_light_is_no_tint_on_any_tone_and_tint_has_a_wide_berth(tone: str) -> None:
+    assert scores(skin(tone))["color_tint"] < LIMITS["color_tint"].limit / 2
 
 
 def test_a_small_picture_is_refused_and_a_large_one_gets_the_same_answer() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.data import images
 from shared.errors import DataError
-from verticals.medical.privacy.burned_in import find
+from verticals.medical.privacy.burned_in import LIMIT, find, score
 from verticals.medical.synth import DRAW, FIELD_MM, photograph
 
 TONES = ("I", "II", "III", "IV", "V", "VI")
@@ -61,8 +61,8 @@ def test_white_letters_on_a_black_bar_are_found() -> None:
 
 
 def test_pictures_without_text_are_left_in_peace() -> None:
-    alarms = [number for number in range(60) if find(skin(number))]
-    assert len(alarms) <= 2
+    alarms = [number for number in range(36) if find(skin(number))]
+    assert len(alarms) <= 1
 
 
 def test_a_row_of_equal_ticks_is_not_text() -> None:
@@ -70,6 +70,23 @@ def test_a_row_of_equal_ticks_is_not_text() -> None:
     for x in range(20, 200, 9):
         cv2.line(picture, (x, 200), (x, 212), (20, 20, 20), 1)
     assert find(picture) == ()
+
+
+def test_a_level_row_of_slender_pieces_is_no_text_and_the_same_row_of_characters_is() -> None:
+    def row(breadth: float) -> list[tuple[float, ...]]:
+        """Nine pieces of one height and strength in equal steps; x, y, width, height, strength, stroke, breadth."""
+        return [(9.0 * i, 40.0, 2.0, 7.0, 80.0, 2.0, breadth + 0.02 * (i % 2)) for i in range(9)]
+
+    ticks_of_a_ruler, letters = 0.27, 0.5
+    assert score(row(ticks_of_a_ruler)) < LIMIT < LIMIT + 2 < score(row(letters))
+
+
+def test_a_quick_look_halves_a_large_picture_and_finds_what_can_be_read_at_arm_s_length() -> None:
+    large = cv2.resize(skin(2), (2300, 1900), interpolation=cv2.INTER_CUBIC)
+    shown = with_text(large, "DOE JANE 4711", (200, 1700), 1.6, (255, 255, 255))
+    (line, *_) = find(shown, quick=True)
+    assert line.box.x0 < 260 and 1640 < line.box.y0 < 1720 and line.box.width > 300
+    assert find(with_text(large, "DOE JANE", (200, 1700), 0.4, (255, 255, 255))), "a whole look sees small letters, too"
 
 
 def test_one_colour_and_the_smallest_picture_are_no_text_and_no_crash() -> None:
@@ -84,11 +101,11 @@ def test_another_shape_or_dtype_is_one_sentence(picture: np.ndarray) -> None:
 
 
 def test_clean_photographs_raise_hardly_any_alarm_and_text_over_them_is_found(real_data: Path) -> None:
-    paths = sorted((real_data / "medical" / "ham10000" / "images").glob("*.jpg"))[::9][:80]
+    paths = sorted((real_data / "medical" / "ham10000" / "images").glob("*.jpg"))[::18][:40]
     pictures = [images.read(p) for p in paths]
-    assert sum(bool(find(p)) for p in pictures) <= 2
+    assert sum(bool(find(p)) for p in pictures) <= 1
     shown = [
         with_text(p, "DOE, JANE 4711", (15, 30 + i * 2), 0.55, (255, 255, 255) if p.mean() < 170 else (0, 0, 0))
         for i, p in enumerate(pictures)
     ]
-    assert sum(bool(find(p)) for p in shown) >= 79
+    assert sum(bool(find(p)) for p in shown) >= 39

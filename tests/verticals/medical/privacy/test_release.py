@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, JPEGBaseline8Bit
 
 from shared.errors import DataError
 from verticals.medical.privacy.pseudonyms import Key
@@ -101,6 +103,7 @@ def test_a_folder_goes_on_past_what_cannot_be_released_and_names_no_path(tmp_pat
     assert len({m.receipt.patient for m in made}) == 1 and len(list((tmp_path / "out").iterdir())) == 4
 
 
+@pytest.mark.long
 def test_every_real_sample_is_released_whole_or_refused_with_a_sentence(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "medical" / "dicom_samples" / "files"
     made, problems = release_folder(folder, tmp_path / "out", KEY)
@@ -110,3 +113,50 @@ def test_every_real_sample_is_released_whole_or_refused_with_a_sentence(real_dat
         dataset = dcmread(one.path)
         assert dataset.PatientIdentityRemoved == "YES" and dataset.PatientID == one.receipt.patient
         assert not [e for e in dataset if e.tag.is_private]
+
+
+def film(path: Path, count: int, text_from: int | None = None) -> Path:
+    """A Video Photographic object of an MPEG-2 stream with words beside its frames, perhaps with text from one on."""
+    writer = cv2.VideoWriter(str(path.with_suffix(".mpg")), cv2.VideoWriter_fourcc(*"MPEG"), 25, (260, 200))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no MPEG")
+    for number in range(count):
+        shown = text_from is not None and number >= text_from
+        writer.write(np.ascontiguousarray(skin(number, "DOE JANE 4711" if shown else "")[..., ::-1]))
+    writer.release()
+    # Private stream 1 (ISO 13818-1, 2.4.3.7) is where a container puts what is neither picture nor sound.
+    said = b"\x00\x00\x01\xbd\x00\x10Jane Doe is here"
+    stream = path.with_suffix(".mpg").read_bytes() + said
+    dataset = dcmread(wrapped(path.parent, path.name, skin()))
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.77.1.4.1")
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")
+    dataset.PixelData, dataset.NumberOfFrames = encapsulate([stream + b"\0" * (len(stream) % 2)]), count
+    dataset.save_as(path)
+    return path
+
+
+def test_a_film_goes_out_as_its_frames_and_nothing_else_of_its_stream(tmp_path: Path) -> None:
+    source = film(tmp_path / "a.dcm", 6)
+    assert b"Jane Doe is here" in source.read_bytes()
+    made = release(source, tmp_path / "out", KEY)
+    after = dcmread(made.path)
+    assert b"Jane" not in made.path.read_bytes() and after.file_meta.TransferSyntaxUID == JPEGBaseline8Bit
+    assert after.NumberOfFrames == 6 and len(after.LossyImageCompressionRatio) == 2
+    for number, frame in enumerate(after.pixel_array):
+        assert np.abs(frame.astype(float) - skin(number)).mean() < 8, "each frame is its own"
+    assert any("without its sound" in note for note in made.receipt.remaining)
+
+
+def test_a_film_with_text_in_its_last_frame_or_shorter_than_it_says_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="frame 5 shows what looks like text"):
+        release(film(tmp_path / "a.dcm", 5, text_from=4), tmp_path / "out", KEY)
+    short = dcmread(film(tmp_path / "b.dcm", 4))
+    short.NumberOfFrames = 9
+    short.save_as(tmp_path / "b.dcm")
+    with pytest.raises(DataError, match="cannot be decoded as far as its header says"):
+        release(tmp_path / "b.dcm", tmp_path / "out", KEY)
+    short.NumberOfFrames = 5000
+    short.save_as(tmp_path / "b.dcm")
+    with pytest.raises(DataError, match="a film of 5000 frames; up to 1500"):
+        release(tmp_path / "b.dcm", tmp_path / "out", KEY)
+    assert not (tmp_path / "out").exists()

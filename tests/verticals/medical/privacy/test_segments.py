@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 
 from shared.errors import DataError
+from verticals.medical.dicom import codestream
 from verticals.medical.privacy.segments import stripped_jpeg, stripped_jpeg2000
 
 
@@ -42,6 +43,13 @@ def test_exif_comments_and_what_follows_the_end_go_and_the_pixels_stay(marker: i
     assert dirty.count(b"SECRET") >= 4 and b"SECRET" not in clean
     assert b"ICC_PROFILE" in clean and clean.endswith(b"\xff\xd9")
     np.testing.assert_array_equal(pixels(clean), pixels(data))
+
+
+def test_a_profile_in_several_segments_stays_whole_while_a_second_picture_goes() -> None:
+    profile = b"x" * 70_000
+    clean = stripped_jpeg(photo("JPEG", icc_profile=profile) + photo("JPEG", comment=b"SECRET"))
+    found = codestream.describe(clean)
+    assert found is not None and found.icc == profile and found.complete and b"SECRET" not in clean
 
 
 def test_a_thumbnail_in_the_first_segment_goes() -> None:

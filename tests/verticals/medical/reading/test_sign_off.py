@@ -1,0 +1,141 @@
+"""Signing, judged by what lies on the disk and by dciodvfy."""
+
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.errors import DataError
+from shared.records import Action, Review
+from shared.review.desk import Desk
+from shared.review.store import Store, now
+from verticals.medical.reading import reports, sign_off
+from verticals.medical.reading.blind import NO_TRIGGER, Answer, note
+from verticals.medical.reading.sign_off import Signature
+from verticals.medical.triage import DISCLAIMER
+
+pydicom = pytest.importorskip("pydicom")
+WHO = Signature("Müller", "Eva Maria", "Hautklinik am Ring", datetime(2026, 3, 5, 9, 0, tzinfo=UTC))
+
+
+def errors(path: Path) -> list[str]:
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy (dicom3tools) is not installed")
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True)
+    return [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("Error")]
+
+
+def coded(dataset: Any, name: str) -> list[str]:
+    found = []
+    for child in dataset.get("ContentSequence", ()):
+        if child.ConceptNameCodeSequence[0].CodeValue == name:
+            found.append(child.ConceptCodeSequence[0].CodeValue)
+        found += coded(child, name)
+    return found
+
+
+def test_a_signature_makes_a_verified_report_beside_the_preliminary_one_and_changes_no_file(reported: Any) -> None:
+    before = {f.name: f.read_bytes() for f in reported.reports.iterdir()}
+    folder = reports.read(reported.reports)
+    assert folder is not None
+    made = sign_off.sign(folder, "CASE0", Answer("NEVUS", 3), WHO)
+    report, first = pydicom.dcmread(made.report), pydicom.dcmread(reported.reports / "CASE0.dcm")
+    assert (report.VerificationFlag, report.PreliminaryFlag, first.VerificationFlag) == (
+        "VERIFIED",
+        "FINAL",
+        "UNVERIFIED",
+    )
+    observer = report.VerifyingObserverSequence[0]
+    assert (observer.VerifyingObserverName, observer.VerifyingOrganization) == (
+        "Müller^Eva Maria",
+        "Hautklinik am Ring",
+    )
+    assert coded(report, "READER-FINDING") == ["NEVUS"] and coded(report, "READER-URGENCY") == ["URGENCY-3"]
+    texts = [str(child.get("TextValue", "")) for child in report.ContentSequence[-1].ContentSequence]
+    assert DISCLAIMER in texts and "The clinician's impression differs." in texts
+    assert not coded(first, "READER-FINDING")
+    predecessor = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert predecessor.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert {n: (reported.reports / n).read_bytes() for n in before} == before
+    assert errors(made.report) == []
+
+
+def test_a_changed_mind_makes_a_report_that_supersedes_the_signed_one(reported: Any) -> None:
+    folder = reports.read(reported.reports)
+    assert folder is not None
+    first = sign_off.sign(folder, "CASE1", Answer("MEL", 1), WHO)
+    second = sign_off.sign(folder, "CASE1", Answer(NO_TRIGGER, 3), WHO)
+    assert second.supersedes == first.report.name and first.report.is_file()
+    report = pydicom.dcmread(second.report)
+    predecessor = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert predecessor.ReferencedSOPInstanceUID == first.uid != report.SOPInstanceUID
+    assert coded(report, "READER-FINDING") == [NO_TRIGGER]
+    assert errors(second.report) == []
+
+
+def test_the_capture_gets_the_name_in_its_pixels_and_keeps_the_picture(reported: Any) -> None:
+    folder = reports.read(reported.reports)
+    assert folder is not None
+    made = sign_off.sign(folder, "CASE0", Answer("MEL", 1), WHO)
+    assert made.capture is not None
+    signed, plain = pydicom.dcmread(made.capture), pydicom.dcmread(reported.reports / "CASE0.capture.dcm")
+    assert signed.Rows > plain.Rows and signed.SOPInstanceUID != plain.SOPInstanceUID
+    rows = range(signed.Rows - plain.Rows)
+    assert any((signed.pixel_array[r : r + plain.Rows] == plain.pixel_array).all() for r in rows)
+    assert "Eva Maria Müller" in signed.DerivationDescription and signed.BurnedInAnnotation == "YES"
+    known = set(errors(reported.reports / "CASE0.capture.dcm"))
+    assert set(errors(made.capture)) <= known
+
+
+@pytest.mark.parametrize(
+    ("family", "organisation"), [("", "Clinic"), ("Berg", " "), ("A^B", "Clinic"), ("Berg", "x" * 65)]
+)
+def test_a_signature_without_its_full_name_and_place_writes_nothing(
+    reported: Any, family: str, organisation: str
+) -> None:
+    folder, before = reports.read(reported.reports), sorted(reported.reports.iterdir())
+    assert folder is not None
+    with pytest.raises(DataError):
+        sign_off.sign(folder, "CASE0", Answer("MEL", 1), Signature(family, "Eva", organisation, WHO.at))
+    assert sorted(reported.reports.iterdir()) == before
+
+
+def judged(cases: Any, frame: str, who: str = "Eva") -> Review:
+    said = note(Answer("MEL", 1))
+    return Review(frame, Action.CONFIRM, "MEL", who, now(), 2.0, said)
+
+
+def test_only_what_this_reader_judged_and_what_is_still_that_picture_is_signed(reported: Any) -> None:
+    store = Store.open(str(reported.store))
+    store.add(reported.lines)
+    for frame, who in (("CASE0", "Eva"), ("CASE1", "Otto"), ("CASE2", "Eva")):
+        store.record(judged(reported, frame, who))
+    (reported.folder / "findings.jsonl.frames" / "frames" / "CASE2.png").write_bytes(b"another picture")
+    desk = Desk(store, severity={})
+    desk.reviewer = "Eva"
+    desk.refresh()
+    folder = reports.read(reported.reports)
+    assert folder is not None
+    ready, hindered = sign_off.waiting(desk, folder)
+    assert [item.id for item, _ in ready] == ["CASE0"]
+    assert len(hindered) == 1 and "nothing is signed unseen" in hindered[0]
+    assert "1 reports are VERIFIED" in sign_off.sign_all(store, folder, ready, WHO)
+    assert len(list(reported.reports.glob("*.verified-*.dcm"))) == 1
+    desk.refresh()
+    assert sign_off.waiting(desk, folder)[0] == [], "a signed verdict does not wait any more"
+    row = store.reviews()[-1]
+    told = json.loads(row.note)
+    assert row.action is Action.SIGN and told["name"] == "Müller^Eva Maria" and len(told["sha256"]) == 64
+    store.verify()
+    store.undo("Eva")  # the verdict on CASE2, which is the latest
+    store.undo("Eva")
+    store.record(Review("CASE0", Action.RELABEL, "NEVUS", "Eva", now(), 2.0, note(Answer("NEVUS", 3))))
+    desk.refresh()
+    ready, _ = sign_off.waiting(desk, folder)
+    assert [(i.id, v.label) for i, v in ready] == [("CASE0", "NEVUS")]
+    sign_off.sign_all(store, folder, ready, WHO)
+    assert json.loads(store.reviews()[-1].note)["supersedes"] == "CASE0.verified-01.dcm"

@@ -1,0 +1,1 @@
+"""Reading by clinicians: worklist, blind-first readings, visits of a lesion, signed reports."""
