@@ -10,6 +10,7 @@ import grpc
 
 from shared.errors import BundleError, DataError, LoupeError
 from shared.inference import Answers
+from shared.predict import uncertified
 from shared.records import Sample, as_json
 from shared.serving import messages
 from shared.serving import open_inference_pb2 as pb
@@ -212,7 +213,7 @@ def _case(served: Served, answers: Answers, i: int, shape: tuple[int, ...], requ
     possible = served.runtime.possible(Answers(answers.probabilities[i : i + 1], answers.novelty[i : i + 1]))
     maps = None if answers.class_map is None else answers.class_map[i]
     seen = Seen(sample, probabilities, float(answers.novelty[i]), maps, None if possible is None else possible[0])
-    return Case(frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought)
+    return Case(frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
 
 
 def _code(error: Exception) -> Any:
