@@ -1,12 +1,12 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Two commands do everything on a fresh machine: `make demo` and `make test`; `make test-long` runs the long tests.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-EXTRAS ?= train,industrial,medical,serve,dev
+EXTRAS ?= train,industrial,medical,serve,scale,dev
 ARGS   ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test test-quick lint clean
+.PHONY: setup demo test test-long lint clean
 
 setup: $(VENV)/.ready
 
@@ -23,11 +23,13 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/loupe demo industrial $(ARGS)
 
+# Two processes, a file of tests to each: most tests use one core.
 test: setup lint
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -m "not long" -n 2 --dist loadfile $(ARGS)
 
-test-quick: setup
-	$(BIN)/python -m pytest -q -m "not long" $(ARGS)
+# Kills, browsers, simulations and whole builds, one after the other.
+test-long: setup
+	$(BIN)/python -m pytest -q -m long $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

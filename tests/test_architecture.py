@@ -36,7 +36,7 @@ FLOORS: list[set[str]] = [
     {"verticals.industrial", "verticals.medical"},
     {"verticals", "verticals.tell"},
     {"verticals.options"},
-    {"verticals.steps", "verticals.reviewing", "verticals.serving"},
+    {"verticals.steps", "verticals.reviewing", "verticals.serving", "verticals.sharded"},
     {"verticals.demo", "verticals.upkeep"},
     {"verticals.cli"},
 ]

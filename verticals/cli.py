@@ -228,13 +228,30 @@ def evaluate(bundle: Path, data: Path, policy: Path | None, as_json: bool) -> No
 @click.option("-o", "out", type=FILE, help="File for the JSON lines, one per frame. Default: stdout.")
 @click.option("--policy", type=FILE, help="The site's policy over the vertical's defaults.")
 @click.option("--threads", type=int, default=0, help="Threads, 0 means all cores.")
+@click.option(
+    "--engine", type=click.Choice(["own", "ray"]), default="own", show_default=True, help="ray: many processes."
+)
+@click.option("--workers", type=int, default=2, show_default=True, help="Processes of the engine ray.")
 @json_option
-def predict(bundle: Path, source: Path, out: Path | None, policy: Path | None, threads: int, as_json: bool) -> None:
+def predict(
+    bundle: Path,
+    source: Path,
+    out: Path | None,
+    policy: Path | None,
+    threads: int,
+    engine: str,
+    workers: int,
+    as_json: bool,
+) -> None:
     """Look at every image or raw file of SOURCE and decide: pass, flag, or NOT EXAMINED."""
     from verticals import tell
     from verticals.steps import predict_source
 
-    summary = predict_source(bundle, source, out, policy=policy, threads=threads, lines_to_stdout=not (out or as_json))
+    many = max(1, workers) if engine == "ray" else 0
+    to_stdout = not (out or as_json)
+    summary = predict_source(
+        bundle, source, out, policy=policy, threads=threads, lines_to_stdout=to_stdout, workers=many
+    )
     if as_json:
         print(json.dumps(summary))
     else:

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,22 @@ def _whole_case(seen: Seen, bundle: Bundle) -> Case:
 
 
 def predict_source(
-    bundle: Path, source: Path, out: Path | None, *, policy: Path | None, threads: int, lines_to_stdout: bool
+    bundle: Path,
+    source: Path,
+    out: Path | None,
+    *,
+    policy: Path | None,
+    threads: int,
+    lines_to_stdout: bool,
+    workers: int = 0,
 ) -> dict[str, Any]:
     """Decide about every frame of ``source``; one JSON line each goes to ``out`` or stdout.
 
     Raw files are ingested first: beside ``out`` (the review page shows those frames), or into a folder that is deleted
-    at the end.
+    at the end. With ``workers`` that many processes of Ray share the frames, see :mod:`verticals.sharded`.
     """
+    if workers and out is None:
+        raise ConfigError("--engine ray: its answers are collected in files; give -o FILE")
     if out is not None and out.is_dir():
         raise ConfigError(f"-o {out}: is a folder; give the name of a file for the JSON lines")
     if out is not None:
@@ -65,19 +75,17 @@ def predict_source(
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         found, folder = _samples(runtime.bundle, vertical, source, out, stack)
-        stream = sys.stdout if lines_to_stdout else stack.enter_context(decisions.writer(out)) if out else None
-        looked, used = time.monotonic(), used_for_building(runtime.bundle)
-        for case in cases(runtime, found.samples, folder, skipped=found.skipped, problems=found.problems):
-            decision = _decide(vertical, case, policy)
-            counts[decision.verdict] += 1
-            if stream is not None:
-                extra = {
-                    "vertical": runtime.bundle.vertical,
-                    "bundle_hash": runtime.bundle.hash,
-                    "notes": _notes(runtime.bundle, case),
-                    "used_in_build": any(seen.sample.id in used for seen in case.seen),
-                }
-                print(json.dumps(decisions.line(decision, case, folder, **extra)), file=stream)
+        looked = time.monotonic()
+        if workers and out is not None:
+            from verticals import sharded
+
+            counts = sharded.predict(runtime.bundle, found, folder, out, policy=policy, workers=workers)
+        else:
+            stream = sys.stdout if lines_to_stdout else stack.enter_context(decisions.writer(out)) if out else None
+            for decision, line in answered(runtime, found, folder, policy):
+                counts[decision.verdict] += 1
+                if stream is not None:
+                    print(json.dumps(line), file=stream)
     seconds = time.monotonic() - looked
     return {
         "bundle": str(bundle),
@@ -92,6 +100,22 @@ def predict_source(
         "images_per_second": round(len(found.samples) / max(seconds, 1e-9), 1),
         "problems": [str(p) for p in (*found.problems, *found.remarks)],
     }
+
+
+def answered(
+    runtime: Runtime, found: Ingested, folder: Path, policy: Path | None
+) -> Iterator[tuple[Decision, dict[str, Any]]]:
+    """Every frame's decision, and the line about it."""
+    vertical, used = _vertical_of(runtime.bundle), used_for_building(runtime.bundle)
+    for case in cases(runtime, found.samples, folder, skipped=found.skipped, problems=found.problems):
+        decision = _decide(vertical, case, policy)
+        extra = {
+            "vertical": runtime.bundle.vertical,
+            "bundle_hash": runtime.bundle.hash,
+            "notes": _notes(runtime.bundle, case),
+            "used_in_build": any(seen.sample.id in used for seen in case.seen),
+        }
+        yield decision, decisions.line(decision, case, folder, **extra)
 
 
 def _notes(bundle: Bundle, case: Case) -> list[str]:
