@@ -82,26 +82,38 @@ def drawn(number: int, rng: Rng) -> tuple[Picture, NDArray[np.uint8]]:
 
 
 def tell_quality(clean: list[Picture], rng: Rng, lesions: list[NDArray[np.uint8]] | None = None) -> None:
+    """One row per fault; of drawn skin also for pale and for dark skin by itself."""
     before = [quality.scores(p) for p in clean]
+    tones = " types I to III | IV to VI |" if lesions else ""
     print(
         "| fault | AUROC by grade 0.5, 0.75, 1 | rises on the same photograph | found, grade 1 | said of clean ones |"
+        + tones
     )
-    print("| --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- |" + " --- | --- |" * bool(lesions))
     for name, degrade in DEGRADATIONS.items():
-        ground = [one[name] for one in before]
-        areas, rises, found = [], [], proportion(0, 0)
-        for grade in GRADES:
-            if name == "cropped" and lesions:
-                made = [cut_through(p, lesion, grade, rng) for p, lesion in zip(clean, lesions, strict=True)]
-            else:
-                made = [degrade(p, grade, rng) for p in clean]
-            worse = [measures.MEASURES[name](measures.shrunk(p)) for p in made]
-            truth = [0] * len(ground) + [1] * len(worse)
-            areas.append(f"{roc_auc_score(truth, ground + worse):.3f}")
-            rises.append(f"{np.mean([b > a for a, b in zip(ground, worse, strict=True)]):.0%}")
-            found = proportion(sum(v >= quality.LIMITS[name].limit for v in worse), len(worse))
-        said = proportion(sum(v >= quality.LIMITS[name].limit for v in ground), len(ground))
-        print(f"| {name} | {', '.join(areas)} | {', '.join(rises)} | {found} | {said} |", flush=True)
+        ground = np.array([one[name] for one in before])
+        worse = np.zeros((len(GRADES), len(clean)))
+        for row, grade in enumerate(GRADES):
+            for i, picture in enumerate(clean):
+                if name == "cropped" and lesions:
+                    made = cut_through(picture, lesions[i], grade, rng)
+                else:
+                    made = degrade(picture, grade, rng)
+                worse[row, i] = measures.MEASURES[name](measures.shrunk(made))
+        rises = ", ".join(f"{(one > ground).mean():.0%}" for one in worse)
+        limit = quality.LIMITS[name].limit
+        found, said = (proportion(int((v >= limit).sum()), len(v)) for v in (worse[-1], ground))
+        row_of = [name, areas(ground, worse), rises, str(found), str(said)]
+        if lesions:
+            pale = np.arange(len(clean)) % len(TONES) < len(TONES) / 2
+            row_of += [areas(ground[some], worse[:, some]) for some in (pale, ~pale)]
+        print(f"| {' | '.join(row_of)} |", flush=True)
+
+
+def areas(ground: NDArray[np.float64], worse: NDArray[np.float64]) -> str:
+    """AUROC of each grade against the clean pictures."""
+    truth = [0] * len(ground) + [1] * worse.shape[1]
+    return ", ".join(f"{roc_auc_score(truth, np.concatenate([ground, one])):.3f}" for one in worse)
 
 
 def tell_skin(clean: list[Picture], data: Path, count: int, rng: Rng) -> None:

@@ -15,6 +15,8 @@ from verticals.medical import taxonomy
 from verticals.medical.decide import decide
 from verticals.medical.report import report
 
+pytestmark = pytest.mark.long
+
 WORDS = {"ok": "nv", "scratch": "mel", "spot": "bkl"}
 Answers = tuple[dict[str, Decision], list[Finding], Runtime]
 

@@ -156,7 +156,7 @@ def _check(dataset: "Dataset") -> None:
 
 
 def _remaining(dataset: "Dataset", patient_id: str) -> tuple[str, ...]:
-    notes = ["Faces, tattoos and jewellery in the picture are not surely recognised; a person has to look"]
+    notes = ["A face, a tattoo or jewellery in the picture is not surely recognised; a person has to look"]
     if dataset.get("RecognizableVisualFeatures") == "YES":
         notes.append("Recognizable Visual Features is YES: the sender says that the person can be recognised")
     if not patient_id:

@@ -24,9 +24,9 @@ _BLUR, _LIGHT = 1.5, 0.12
 _DARK, _RIM = 25, 9
 """Grey level (of 255) below which nothing is lit, and how much around it, in pixels, is left out too."""
 LEAST_CORRELATION = 0.6
-"""Correlation of structure from which two pictures are said to fit. Of 38 pairs of visits that the demo draws (turned by
-up to 60 degrees, with hairs, rulers, bubbles, round fields and growth) 23 reach it, of 52 pairs of two lesions none; yet
-round lesions without structure fit each other: that two pictures show the same lesion is the tracking id's to say."""
+"""Correlation of structure from which two pictures are said to fit. Of 38 pairs of visits that the demo draws (turned
+by up to 60 degrees, with hairs, rulers, bubbles, round fields and growth) 23 reach it, of 52 pairs of two lesions none;
+yet round lesions without structure fit each other: that both show the same lesion is the tracking id's to say."""
 LEAST_COMMON = 0.5
 """Share of the later picture that the earlier one must cover."""
 _STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-5)

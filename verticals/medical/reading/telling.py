@@ -58,7 +58,9 @@ def set_table(item: Item) -> str:
     body = "".join(
         f"<tr><td>{escape(tier)}</td><td>{escape(name)}</td><td>{100 * p:.0f} %</td></tr>" for tier, name, p in rows
     )
-    return f"<table class='set'><tr><th>tier</th><th>possible</th><th></th></tr>{body}</table>"
+    signed = str(item.payload["facts"].get("urgency_status", "")).startswith("signed")
+    tier = "tier" if signed else "tier (proposed)"
+    return f"<table class='set'><tr><th>{tier}</th><th>possible</th><th></th></tr>{body}</table>"
 
 
 def patient(facts: Mapping[str, str]) -> list[str]:

@@ -18,7 +18,7 @@ from verticals.medical.reading.visits import Visit
 
 MOST = 4
 """Pictures beside each other; of more, the first and the last ones are shown."""
-_GAP, _STRIP = 6, 0.1
+_GAP, _STRIP = 6, 0.07
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FAILED = "not registered"
 

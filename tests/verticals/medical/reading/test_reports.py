@@ -34,7 +34,7 @@ def test_findings_become_preliminary_reports_of_their_own_objects_and_a_validati
 
     raw = synth(tmp_path / "raw", seed=4, lesions=21, small=True)
     told("ingest", "medical", raw, "-o", tmp_path / "samples")
-    quick = ["--set", "image_size=64", "--set", "search=false", "--set", "finetune=false", "--budget", "60s"]
+    quick = ["--set", "image_size=64", "--set", "search=false", "--set", "finetune=false", "--budget", "10m"]
     told("build", tmp_path / "samples", "-o", tmp_path / "skin.bundle", "--cache", cache, *quick)
     findings = tmp_path / "findings.jsonl"
     told("predict", tmp_path / "skin.bundle", raw, "-o", findings)
