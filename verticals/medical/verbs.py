@@ -55,7 +55,8 @@ def inbox(folder: Path, port: int, ae_title: str, allow: tuple[str, ...], host: 
 def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_json: bool) -> None:
     """Take the person out of DICOM images (PS3.15 annex E), with a receipt beside each.
 
-    Files with text in their pixels are refused. Faces and tattoos are not recognised: look before a file leaves.
+    Files with text in their pixels are refused; films leave as single frames. Faces are noted where the extra faces
+    is installed, and neither they nor tattoos are surely recognised: look before a file leaves.
     """
     from verticals.medical.privacy.pseudonyms import load_key
     from verticals.medical.privacy.release import release, release_folder
