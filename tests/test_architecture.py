@@ -35,8 +35,10 @@ FLOORS: list[set[str]] = [
     {"shared.build", "shared.update"},
     {"verticals.industrial", "verticals.medical"},
     {"verticals", "verticals.tell"},
+    {"verticals.answering"},
+    {"verticals.sharded"},
     {"verticals.options"},
-    {"verticals.steps", "verticals.reviewing", "verticals.serving", "verticals.sharded"},
+    {"verticals.steps", "verticals.reviewing", "verticals.serving"},
     {"verticals.demo", "verticals.upkeep"},
     {"verticals.cli"},
 ]

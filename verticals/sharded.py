@@ -20,6 +20,7 @@ from shared.errors import DataError, require
 from shared.inference import Bundle, Runtime
 from shared.records import Sample, Verdict
 from shared.vertical import Ingested
+from verticals.answering import answered
 
 FRAMES = 64
 """Frames of a shard: seconds of work, so that little is lost with a worker."""
@@ -98,8 +99,6 @@ class Looker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Answer the shards of a batch; what is there already stays."""
-        from verticals.steps import answered
-
         for number in batch["shard"].tolist():
             file = _file(self._home, number)
             if not file.is_file():

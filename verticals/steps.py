@@ -5,7 +5,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,20 @@ from typing import Any
 import verticals
 from shared import atomic, decisions, taxonomy
 from shared.data import ingested, manifest, sources
-from shared.decide import decide as decide_whole
 from shared.errors import ConfigError, DataError
-from shared.evaluate import evaluate, used_for_building
+from shared.evaluate import evaluate
 from shared.inference import Bundle, Runtime
-from shared.policy import Policy
-from shared.predict import cases, uncertified
-from shared.records import Decision, Finding, Review, Verdict
+from shared.predict import uncertified
+from shared.records import Finding, Review, Verdict
 from shared.vertical import Case, Ingested, Seen, Vertical
+from verticals import sharded
+from verticals.answering import answered, vertical_of
 
 
 def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, Any]:
     """Rates of a bundle on unseen images; with a vertical, its own report over the same images."""
     runtime = Runtime.open(bundle)
-    vertical = _vertical_of(runtime.bundle)
+    vertical = vertical_of(runtime.bundle)
     labels = taxonomy.load(vertical.folder / "labels.toml") if vertical else None
     facts, seen, problems = evaluate(runtime, data, taxonomy=labels)
     facts["left_out"] = [str(p) for p in problems]
@@ -70,15 +69,13 @@ def predict_source(
     if out is not None:
         atomic.check(out)
     runtime = Runtime.open(bundle, threads=threads)
-    vertical = _vertical_of(runtime.bundle)
+    vertical = vertical_of(runtime.bundle)
     started = time.monotonic()
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         found, folder = _samples(runtime.bundle, vertical, source, out, stack)
         looked = time.monotonic()
         if workers and out is not None:
-            from verticals import sharded
-
             counts = sharded.predict(runtime.bundle, found, folder, out, policy=policy, workers=workers)
         else:
             stream = sys.stdout if lines_to_stdout else stack.enter_context(decisions.writer(out)) if out else None
@@ -102,30 +99,6 @@ def predict_source(
     }
 
 
-def answered(
-    runtime: Runtime, found: Ingested, folder: Path, policy: Path | None
-) -> Iterator[tuple[Decision, dict[str, Any]]]:
-    """Every frame's decision, and the line about it."""
-    vertical, used = _vertical_of(runtime.bundle), used_for_building(runtime.bundle)
-    for case in cases(runtime, found.samples, folder, skipped=found.skipped, problems=found.problems):
-        decision = _decide(vertical, case, policy)
-        extra = {
-            "vertical": runtime.bundle.vertical,
-            "bundle_hash": runtime.bundle.hash,
-            "notes": _notes(runtime.bundle, case),
-            "used_in_build": any(seen.sample.id in used for seen in case.seen),
-        }
-        yield decision, decisions.line(decision, case, folder, **extra)
-
-
-def _notes(bundle: Bundle, case: Case) -> list[str]:
-    """What a person must know before trusting any answer about this frame."""
-    notes = [str(bundle.card["backbone"]["note"])] if bundle.card["backbone"]["note"] else []
-    if any(seen.sample.provenance.get("synthetic") for seen in case.seen):
-        notes.append("SYNTHETIC image: drawn, not photographed")
-    return notes
-
-
 def _samples(
     bundle: Bundle, vertical: Vertical | None, source: Path, out: Path | None, stack: ExitStack
 ) -> tuple[Ingested, Path]:
@@ -147,18 +120,6 @@ def _samples(
         return result, folder
     samples, folder, problems = sources.samples(source)
     return Ingested(samples, {}, problems), folder
-
-
-def _decide(vertical: Vertical | None, case: Case, policy: Path | None) -> Decision:
-    if vertical is not None:
-        return vertical.decide(case, policy)
-    from shared import config
-
-    return decide_whole(case, config.load(Policy, *([policy] if policy else [])))
-
-
-def _vertical_of(bundle: Bundle) -> Vertical | None:
-    return verticals.load(bundle.vertical) if bundle.vertical else None
 
 
 def report_findings(findings: Path, *, truth: Path | None, store: str | None, page: Path | None) -> dict[str, Any]:

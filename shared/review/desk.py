@@ -16,6 +16,9 @@ Arrange = Callable[[Sequence[Item], Mapping[str, str]], list[Item]]
 LOOK_S = 0.3
 """A verdict sooner after the picture came up is a key pressed twice, not a look: simple visual reactions alone take
 about a quarter of a second."""
+LEASE_S = 600.0
+"""How long an item is one reviewer's: a person who goes for coffee comes back to it, one who goes home does not keep
+it."""
 
 
 class Desk:
@@ -52,6 +55,8 @@ class Desk:
         self._skipped: set[str] = set()
         self._looked: dict[str, float] = {}
         self._since: float | None = None
+        self._holder, self._held_until = "", float("-inf")
+        self.elsewhere = 0
 
     def refresh(self) -> None:
         """Take in new items and the verdicts that others have recorded.
@@ -85,14 +90,40 @@ class Desk:
         return self.readings.get((item.id, self.reviewer))
 
     def upcoming(self) -> list[Item]:
-        """The present item and those after it; what was skipped comes last."""
+        """The present item and those after it; what was skipped comes last.
+
+        The present item is this reviewer's alone while it is on the screen. Empty where nothing waits, or where others
+        have on their screens all that does (``elsewhere`` says how many).
+
+        Raises:
+            ReviewError: The store does not answer.
+        """
         waiting = order.waiting(self.items, self.standing, label=self.label)
         waiting.sort(key=lambda item: item.id in self._skipped)
         present = [item for item in waiting if item.id == self._current]
-        result = present + [item for item in waiting if item.id != self._current]
+        result = self._mine_first(present + [item for item in waiting if item.id != self._current])
         if (result[0].id if result else None) != self._current:
             self._turn_to(result[0].id if result else None)
         return result
+
+    def _mine_first(self, waiting: list[Item]) -> list[Item]:
+        """The first item that nobody else has on the screen, then the rest; empty where others have all."""
+        self.elsewhere = 0
+        if self._holder not in ("", self.reviewer):
+            self.store.release(self._holder)
+            self._held_until = float("-inf")
+        self._holder = self.reviewer
+        if not self._holder:
+            return waiting  # without a name nothing can be judged, so nothing is kept from others
+        held = self._clock() < self._held_until - LEASE_S / 2
+        for i, item in enumerate(waiting):
+            mine = held and item.id == self._current
+            if not mine and self.store.claim(item.id, self._holder, LEASE_S):
+                mine, self._held_until = True, self._clock() + LEASE_S
+            if mine:
+                return [item, *waiting[:i], *waiting[i + 1 :]]
+        self.elsewhere = len(waiting)
+        return []
 
     def shown(self, *, visible: bool) -> None:
         """The page has shown the present item; from now on its time counts.

@@ -19,7 +19,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from shared.decisions import Line
 from shared.errors import ReviewError
 from shared.records import Action, Review
-from shared.review import rows, tables
+from shared.review import chain, claims, rows, tables
+from shared.review.chain import Head
 from shared.review.items import Item, items_of
 
 T = TypeVar("T")
@@ -27,14 +28,6 @@ REMARKS = (Action.READ, Action.SIGN)
 """Rows that stand beside the verdicts and are none."""
 _TRIES = 20
 _CHUNK = 500
-
-
-@dataclass(frozen=True)
-class Head:
-    """The end of the log: how many rows, and the hash of the last."""
-
-    count: int
-    hash: str
 
 
 @dataclass(frozen=True)
@@ -199,6 +192,39 @@ class Store:
             raise ReviewError(f"{review.item}: was renewed while it was on the screen; look at it again")
         return digest
 
+    def claim(self, item: str, holder: str, seconds: float) -> bool:
+        """Take an item onto one's screen for a while; all else that this reviewer held is free again.
+
+        Args:
+            item: Its id.
+            holder: Name of the reviewer.
+            seconds: How long it holds unless renewed.
+
+        Returns:
+            Whether it is this reviewer's; False where another has it, or a verdict stands already.
+
+        Raises:
+            ReviewError: The store does not answer.
+        """
+
+        def work(c: sa.Connection) -> bool:
+            if c.execute(_standing().where(tables.reviews.c.item == item)).first() is not None:
+                return False
+            taken = claims.take(c, item, holder, time.time(), seconds)
+            if taken:
+                claims.give_back(c, holder, item)
+            return taken
+
+        return self._write(work)
+
+    def release(self, holder: str) -> None:
+        """Give back all that a reviewer has on the screen.
+
+        Raises:
+            ReviewError: The store does not answer.
+        """
+        self._write(lambda c: claims.give_back(c, holder, None))
+
     def undo(self, reviewer: str, seconds: float = 0.0) -> Review | None:
         """Take back the latest standing verdict of a reviewer by appending an UNDO row.
 
@@ -264,7 +290,7 @@ class Store:
 
     def head(self) -> Head:
         """The end of the log, to be written down elsewhere."""
-        return self._read(_head)
+        return self._read(chain.end)
 
     def table(self) -> list[dict[str, Any]]:
         """The log as plain rows with hashes, and what was judged beside each; what an export holds."""
@@ -287,34 +313,7 @@ class Store:
         Raises:
             ReviewError: Names the first row that was altered, is missing, or is not in its place.
         """
-        self._read(lambda c: self._verify(c, known))
-
-    def _verify(self, c: sa.Connection, known: Head | None) -> None:
-        end, previous, count = _head(c), tables.GENESIS, 0
-        digests = {r.id: rows.item_of(r).digest for r in c.execute(sa.select(tables.items))}
-        for row in c.execute(sa.select(tables.reviews).order_by(tables.reviews.c.seq)):
-            count += 1
-            where = f"{self.where}: review log, row {count}"
-            if row.seq != count:
-                raise ReviewError(f"{where} is missing (the next one is {row.seq}); restore the store from a backup")
-            if row.prev_hash != previous:
-                raise ReviewError(f"{where} does not follow row {count - 1}: rows were moved or put in; use a backup")
-            if row.hash != rows.chained(previous, row._mapping):
-                raise ReviewError(f"{where} ({row.item}, {row.reviewer}) was altered; restore the store from a backup")
-            if row.shown != digests.get(row.item):
-                raise ReviewError(f"{where}: its item {row.item!r} was altered after the verdict; use a backup")
-            if known and count == known.count and row.hash != known.hash:
-                raise ReviewError(f"{where} has another hash than was written down; the log was made anew")
-            previous = row.hash
-        if (end.count, end.hash) != (count, previous):
-            raise ReviewError(
-                f"{self.where}: review log has {count} rows, {end.count} were written: row {min(count, end.count) + 1} "
-                "is the first that is missing or too many; restore the store from a backup"
-            )
-        if known and known.count > count:
-            raise ReviewError(
-                f"{self.where}: review log has {count} rows, {known.count} were written down; use a backup"
-            )
+        self._read(lambda c: chain.check(c, known, self.where))
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         for attempt in range(_TRIES):
@@ -367,8 +366,3 @@ def _standing() -> sa.Select[Any]:
     taken_back = sa.exists().where(undo.c.undoes == tables.reviews.c.seq)
     verdict = tables.reviews.c.action.not_in([Action.UNDO.value, *(remark.value for remark in REMARKS)])
     return sa.select(tables.reviews).where(verdict, ~taken_back)
-
-
-def _head(c: sa.Connection) -> Head:
-    row = c.execute(sa.select(tables.head)).one()
-    return Head(row.length, row.hash)

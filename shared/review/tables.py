@@ -58,6 +58,14 @@ arrivals = sa.Table(
     sa.Column("at", sa.Text, nullable=False),
 )
 """When each item came first; a store from before this table has none for its older items."""
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("item", _ID, primary_key=True),
+    sa.Column("holder", sa.String(200), nullable=False),
+    sa.Column("until", _REAL, nullable=False),
+)
+"""Who has an item on the screen, until when in seconds since 1970; no part of the log."""
 head = sa.Table(
     "head",
     metadata,

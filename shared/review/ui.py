@@ -197,6 +197,10 @@ def _filter(this: Page) -> None:
 def _work(this: Page) -> None:
     desk = this.desk
     upcoming = desk.upcoming()
+    if not upcoming and desk.elsewhere:
+        st.info(f"What waits ({desk.elsewhere}) is on the screens of others. {texts.plain(desk.message)}")
+        st.button("Look again", shortcut="N", key=f"again-{desk.turn}")
+        return
     if not upcoming:
         st.success(f"Everything is judged{' for this label' if desk.label else ''}. {texts.plain(desk.message)}")
         st.button("Undo", shortcut="U", key=f"undo-{desk.turn}", on_click=desk.undo, args=(desk.turn,))

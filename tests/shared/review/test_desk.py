@@ -144,7 +144,9 @@ def test_undo_with_nothing_to_take_back_says_so(store: Store, clock: Clock) -> N
 
 
 def test_an_item_that_a_colleague_judged_meanwhile_is_told_and_left(store: Store, clock: Clock) -> None:
-    anna, bea = seat(store, clock), seat(store, clock, "Bea")
+    anna = seat(store, clock)
+    store.release("Anna")  # as after her time was up
+    bea = seat(store, clock, "Bea")
     assert anna.judge(anna.turn, Action.CONFIRM)
     assert not bea.judge(bea.turn, Action.REJECT)
     assert "was judged by Anna" in bea.message
