@@ -5,6 +5,7 @@ meridian is 0.08 % too small, a Web Mercator one at 50 degrees more than twice t
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ _EDGE_M = 200.0
 """Longest edge that is taken for a geodesic; straight lines of a map bend on the ellipsoid (below 1e-6 of the area)."""
 _METRES_PER_DEGREE = 111_320.0
 _PATCH_M = 500.0
+_NODES = 9
 _EXTRA = "agriculture"
 
 
@@ -78,26 +80,44 @@ def hectares_per_unit(crs: Any, x: NDArray[np.float64], y: NDArray[np.float64]) 
     return hectares(squares, crs) / (_PATCH_M * _PATCH_M)
 
 
-def cell_hectares(transform: "Affine", crs: Any, rows: tuple[int, int], width: int) -> NDArray[np.float64]:
-    """Hectares of one cell of a raster, column by column, in the middle of a band of rows.
+@dataclass(frozen=True)
+class CellAreas:
+    """Area of a raster's cells; made by :func:`cell_areas`.
+
+    Attributes:
+        rows: Nodes between which it is interpolated, in cells from the top.
+        columns: Likewise from the left.
+        nodes: ``(rows, columns)`` float64, hectares of a cell there.
+        width: Cells across.
+    """
+
+    rows: NDArray[np.float64]
+    columns: NDArray[np.float64]
+    nodes: NDArray[np.float64]
+    width: int
+
+    def at(self, row: float) -> NDArray[np.float64]:
+        """Hectares of a cell, column by column, ``(width,)`` float64, at a row counted from the top."""
+        line = np.array([np.interp(row, self.rows, column) for column in self.nodes.T])
+        result: NDArray[np.float64] = np.interp(np.arange(self.width) + 0.5, self.columns, line)
+        return result
+
+
+def cell_areas(transform: "Affine", crs: Any, width: int, height: int) -> CellAreas:
+    """Measure the area of a raster's cells at 9 x 9 nodes; the scale of a projection is smooth between them.
 
     Args:
         transform: Cell (column, row) to units of the CRS.
         crs: A projected CRS.
-        rows: First row of the band and the one after its last.
-        width: Columns of the raster.
-
-    Returns:
-        ``(width,)`` float64. Between at most nine places it is interpolated; the scale of a projection is smooth.
+        width: Cells across.
+        height: Cells down.
     """
-    places = np.unique(np.linspace(0, width, 9))
-    row = (rows[0] + rows[1]) / 2
-    x = transform.a * places + transform.b * row + transform.c
-    y = transform.d * places + transform.e * row + transform.f
-    cell = abs(transform.determinant)
-    scale = np.interp(np.arange(width) + 0.5, places, hectares_per_unit(crs, x, y))
-    result: NDArray[np.float64] = cell * scale
-    return result
+    rows, columns = np.linspace(0, height, _NODES), np.linspace(0, width, _NODES)
+    down, across = np.meshgrid(rows, columns, indexing="ij")
+    x = transform.a * across + transform.b * down + transform.c
+    y = transform.d * across + transform.e * down + transform.f
+    scale = hectares_per_unit(crs, x.ravel(), y.ravel()).reshape(down.shape)
+    return CellAreas(rows, columns, abs(transform.determinant) * scale, width)
 
 
 def _check(shapely: Any, shapes: NDArray[Any]) -> None:

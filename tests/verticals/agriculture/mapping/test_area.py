@@ -31,8 +31,9 @@ def test_in_all_utm_zones_a_field_with_a_hole_has_its_equal_area_hectares() -> N
         crs = pyproj.CRS.from_epsg((32600 if north else 32700) + zone)
         lat = rng.uniform(0.5, 83.5) if north else -rng.uniform(0.5, 79.5)
         x, y = pyproj.Proj(crs)(-183 + 6 * zone + rng.choice((-2.95, 0, 2.95)), lat)
-        ring = np.array([x, y]) + [(0, 0), (1100, 40), (1180, 560), (470, 700), (-60, 500)]
-        hole = np.array([x, y]) + [(300, 200), (500, 220), (480, 400), (310, 380)]
+        corner = np.array([x, y])
+        ring = corner + np.array([(0, 0), (1100, 40), (1180, 560), (470, 700), (-60, 500)])
+        hole = corner + np.array([(300, 200), (500, 220), (480, 400), (310, 380)])
         shape = shapely.Polygon(ring[:: rng.choice((-1, 1))], [hole[:: rng.choice((-1, 1))]])
         measured = float(area.hectares([shape], crs)[0])
         for reference in equal_area_hectares(in_degrees(shape, crs)):
@@ -72,7 +73,8 @@ def test_the_cells_of_a_raster_add_up_to_the_area_of_its_outline() -> None:
         ("EPSG:32653", affine.Affine.translation(300000, 100000) @ affine.Affine.rotation(25) @ affine.Affine.scale(2)),
     ):
         width, height = 1501, 1000
-        cells = sum(100 * area.cell_hectares(transform, crs, (r, r + 100), width).sum() for r in range(0, height, 100))
+        areas = area.cell_areas(transform, crs, width, height)
+        cells = sum(100 * areas.at(r + 50).sum() for r in range(0, height, 100))
         outline = shapely.Polygon([transform @ p for p in ((0, 0), (width, 0), (width, height), (0, height))])
         assert cells == pytest.approx(area.hectares([outline], crs)[0], rel=1e-6)
 
