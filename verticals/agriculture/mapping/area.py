@@ -15,7 +15,6 @@ from shared.errors import DataError, require
 
 if TYPE_CHECKING:
     from affine import Affine
-    from shapely.geometry.base import BaseGeometry
 
 M2_PER_HECTARE = 10_000.0
 _LATITUDE_LIMIT = 89.0
@@ -27,13 +26,13 @@ _NODES = 9
 _EXTRA = "agriculture"
 
 
-def hectares(geometries: "Iterable[BaseGeometry]", crs: Any) -> NDArray[np.float64]:
+def hectares(geometries: Iterable[Any], crs: Any) -> NDArray[np.float64]:
     """Area of each geometry on the ellipsoid of its CRS.
 
     The orientation of rings does not matter: holes are always taken away.
 
     Args:
-        geometries: Polygons or MultiPolygons; empty ones have 0 ha.
+        geometries: Polygons or MultiPolygons of shapely; empty ones have 0 ha.
         crs: What pyproj reads as a CRS, geographic or projected, in any unit.
 
     Returns:

@@ -172,11 +172,11 @@ def _strip(
     validity: NDArray[np.uint8],
     novel: bool,
 ) -> Strip:
-    weight = np.where(total[-1] > 0, total[-1], np.nan)
+    weight = np.where(total[-1] > 0, total[-1], np.float32(np.nan)).astype(np.float32)
     pixels = validity[: total.shape[1] * laid.stride]
     return Strip(
         row=row,
-        probabilities=total[:-2] / weight,
+        probabilities=np.divide(total[:-2], weight, dtype=np.float32),
         novelty=total[-2] / weight if novel else None,
         inside=asked,
         read=_share(pixels == READ, laid),

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from verticals.agriculture.mapping.field_map import EXAMINED, NOT_EXAMINED, OUTS
 from verticals.agriculture.mapping.seam import SeamMeter
 from verticals.agriculture.mapping.tiles import Layout
 from verticals.agriculture.raster.pixels import Raster
-
-if TYPE_CHECKING:
-    from geopandas import GeoDataFrame
 
 _EXTRA = "agriculture"
 _CANOPY_LEAST = 0.1
@@ -71,7 +68,7 @@ def paint(
     labels: tuple[str, ...],
     settings: Settings,
     ok_label: str | None = None,
-    boundary: "GeoDataFrame | None" = None,
+    boundary: Any = None,
     bundle: Mapping[str, Any] | None = None,
 ) -> FieldMap:
     """Map a field. Memory grows with the raster's width times a tile, not with its height.
@@ -87,8 +84,8 @@ def paint(
         labels: In the order of the predictor.
         settings: How.
         ok_label: The label that means "nothing wrong".
-        boundary: (Multi)Polygons of the field in any CRS; None takes all of the raster that has data: without a
-            boundary nothing tells a hole in the mosaic from what was never flown.
+        boundary: GeoDataFrame with the (Multi)Polygons of the field in any CRS; None takes all of the raster
+            that has data: without a boundary nothing tells a hole in the mosaic from what was never flown.
         bundle: Name and hash of the predictor, for the record.
 
     Raises:
@@ -148,7 +145,7 @@ def _grid(laid: Layout, raster: Raster) -> Grid:
     return Grid(raster.facts.crs, (a * k, b * k, c, d * k, e * k, f), laid.columns, laid.rows)
 
 
-def _outline(boundary: "GeoDataFrame", grid: Grid, path: Path) -> Any:
+def _outline(boundary: Any, grid: Grid, path: Path) -> Any:
     """The field as one geometry in the map's CRS."""
     if boundary.crs is None:
         raise DataError("the field's boundary has no CRS; set the one it was drawn in")
@@ -180,7 +177,7 @@ def _inside(outline: Any, grid: Grid) -> "blend.Inside":
         rows = min(end, grid.height) - first
         moved = affine.Affine(a, b, c + b * first, d, e, f + e * first)
         burnt = features.rasterize([(outline, 1)], (rows, grid.width), transform=moved, dtype="uint8")
-        return burnt == 1
+        return np.asarray(burnt == 1, bool)
 
     return inside
 
