@@ -131,12 +131,16 @@ def paint(
 
 
 def provenance(path: Path) -> dict[str, Any]:
-    """Name and SHA-256 of a raster; a VRT is named by the hash over itself and the files it refers to."""
+    """Name and SHA-256 of a raster, and whether it says of itself that it was drawn.
+
+    A VRT is named by the hash over the hashes of itself and of the files it refers to.
+    """
     with require("rasterio", extra=_EXTRA).open(path) as source:
+        synthetic = source.tags().get("synthetic") == "true"
         files = [Path(name) for name in source.files if Path(name).is_file() and not name.endswith(".aux.xml")]
     hashes = [file_hash(file) for file in files or [path]]
     joined = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return {"path": str(path), "sha256": joined, "files": len(hashes)}
+    return {"path": str(path), "sha256": joined, "files": len(hashes), "synthetic": synthetic}
 
 
 def _grid(laid: Layout, raster: Raster) -> Grid:

@@ -155,7 +155,8 @@ def _read(field_map: FieldMap) -> _Cells:
 def _polygons(cells: _Cells, how: Drawing) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Connected cells of one class after the sieve: shapely Polygons ``(n,)`` and the index of their label."""
     features, shapely = require("rasterio.features", extra=_EXTRA), require("shapely", extra=_EXTRA)
-    least = math.ceil(how.min_area_m2 / cells.cell_m2)
+    # GDAL takes no sieve as large as the map.
+    least = min(math.ceil(how.min_area_m2 / cells.cell_m2), cells.classes.size - 1)
     classes = cells.classes
     if least > 1 and cells.examined.any():
         classes = features.sieve(classes, least, mask=cells.examined, connectivity=4)
