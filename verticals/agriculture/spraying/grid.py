@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import DataError, require
-from verticals.agriculture.mapping.area import hectares
+from verticals.agriculture.mapping.area import M2_PER_HECTARE, hectares
 from verticals.agriculture.spraying.machine import Machine
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ LARGEST_PX = 400_000_000
 _STRAIGHT_M = 1.0
 """Vertices that lie nearer than this to a straight edge do not break it."""
 _STRIPS = 8
+_DISTORTION = 0.01
+"""Largest departure of a metre of the CRS from one on the ground; a boom of 24 m is then true to 24 cm."""
 _EXTRA = "agriculture"
 
 Fine = NDArray[np.float32]
@@ -143,8 +145,8 @@ def lay(
         fine_m: Largest side of a fine pixel, in metres.
 
     Raises:
-        DataError: The CRS is not in metres; the outline is empty or no area; the two points are one; the grid would be
-            too large.
+        DataError: The CRS is not in metres, or not in those of the ground (Web Mercator); the outline is empty or no
+            area; the two points are one; the grid would be too large.
     """
     pyproj, shapely = require("pyproj", extra=_EXTRA), require("shapely", extra=_EXTRA)
     system = pyproj.CRS.from_user_input(crs)
@@ -160,16 +162,15 @@ def lay(
             f"spray grid: {shape[0]} x {shape[1]} fine pixels of {fine_m} m are more than {LARGEST_PX:,}; "
             "plan the field in parts or give a larger fine_m"
         )
+    pixel_ha = _pixel_hectares(transform, system, shape)
+    metre = math.sqrt(float(pixel_ha.mean()) * M2_PER_HECTARE / abs(transform.determinant))
+    if abs(metre - 1) > _DISTORTION:
+        raise DataError(
+            f"spray grid: a metre of {system.name} is {metre:.2f} m on the ground here; transform field and map to UTM"
+        )
+    inside = burn([outline], transform, shape)
     return SwathGrid(
-        machine,
-        system.to_string(),
-        heading_deg % 180.0,
-        transform,
-        across,
-        along,
-        outline,
-        burn([outline], transform, shape),
-        _pixel_hectares(transform, system, shape),
+        machine, system.to_string(), heading_deg % 180.0, transform, across, along, outline, inside, pixel_ha
     )
 
 

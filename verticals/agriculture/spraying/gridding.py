@@ -56,15 +56,17 @@ def band_onto(grid: SwathGrid, path: Path, band: int, how: Literal["max", "avera
         ``(rows, columns)`` float32, NaN where the raster has nothing.
 
     Raises:
-        DataError: The file cannot be read or has no CRS.
+        DataError: The file cannot be read, has no CRS, or not that band.
     """
     rasterio = require("rasterio", extra=_EXTRA)
     try:
         with rasterio.open(path) as source:
             if source.crs is None:
                 raise DataError(f"{path}: has no CRS; give it the one it was made in")
+            if not 1 <= band <= source.count:
+                raise DataError(f"{path}: has no band {band}; allowed are 1 to {source.count}")
             return _warp(grid, rasterio.band(source, band), None, how)
-    except (rasterio.errors.RasterioError, IndexError) as error:
+    except rasterio.errors.RasterioError as error:
         raise DataError(f"{path}: band {band} cannot be read ({error}); make the map again") from error
 
 

@@ -99,7 +99,7 @@ def task_grid(plan: SprayPlan, *, cell_m: float = CELL_M) -> TaskGrid:
         plan: The plan.
         cell_m: Side of a cell in metres; small against section and buffer, since it is not aligned with the drive.
     """
-    warp, transforms = require("rasterio.warp", extra=_EXTRA), require("rasterio.transform", extra=_EXTRA)
+    warp, affine = require("rasterio.warp", extra=_EXTRA), require("affine", extra=_EXTRA)
     grid = plan.grid
     west, south, east, north = warp.transform_bounds(grid.crs, _WGS84, *grid.outline.bounds)
     cell_east, cell_north = _degrees(cell_m, west, (south + north) / 2)
@@ -107,7 +107,7 @@ def task_grid(plan: SprayPlan, *, cell_m: float = CELL_M) -> TaskGrid:
     columns = max(1, int(np.ceil((east - float(left)) / float(cell_east))))
     rows = max(1, int(np.ceil((north - float(bottom)) / float(cell_north))))
     top = float(bottom) + rows * float(cell_north)
-    transform = transforms.from_origin(float(left), top, float(cell_east), float(cell_north))
+    transform = affine.Affine(float(cell_east), 0.0, float(left), 0.0, -float(cell_north), top)
     on = np.zeros((rows, columns), np.uint8)
     warp.reproject(
         plan.cells.astype(np.uint8),

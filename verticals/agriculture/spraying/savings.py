@@ -60,7 +60,8 @@ class SavingsCurve:
         machine: Its name.
         basis: ``measured`` against truth, or ``expected`` from the probabilities alone.
         points: By falling threshold.
-        ceiling: Share saved by this machine with a perfect map; None without truth.
+        ceiling: Share saved by this machine with a perfect map of all of the field, at a recall of 1; below that recall
+            the curve may lie above it. None without truth.
         operating: The point of the highest threshold that reaches the recall target; None where none does.
         assured: The same by the lower end of the interval; None where none does, or without truth.
         recall_target: Diseased-area recall asked for.
@@ -106,6 +107,7 @@ def savings_curve(
     no_spray: Sequence[Geometry] = (),
     unexamined: Unexamined = "spray",
     recall_target: float = 0.95,
+    thresholds: Sequence[float] | None = None,
     block_m: float = 20.0,
     resamples: int = 1000,
     seed: int = 0,
@@ -122,6 +124,7 @@ def savings_curve(
         no_spray: Shapes that must not be sprayed, in the grid's CRS.
         unexamined: Whether field that was not looked at is sprayed.
         recall_target: Diseased-area recall to reach, above 0 and up to 1.
+        thresholds: Thresholds to look at, e.g. the one that another field chose; None takes up to 100 of this field's.
         block_m: Side of the blocks that are resampled, in metres.
         resamples: Bootstrap resamples of the blocks.
         seed: Of the resampling.
@@ -144,9 +147,10 @@ def savings_curve(
     )
     if not ground.disease.sum() > 0:
         raise DataError("savings curve: nothing of the examined field is diseased, so that recall has no meaning there")
-    thresholds = _thresholds(scores[grid.any_in_cell(grid.inside) & ~blocked])
-    on = [switch(grid, (scores >= t) | forced, blocked) for t in thresholds]
-    points, blocks = _points(thresholds, on, ground, truth is not None, resamples, seed)
+    own = thresholds is None
+    levels = _levels(scores[grid.any_in_cell(grid.inside) & ~blocked]) if own else _falling(thresholds or ())
+    on = [switch(grid, (scores >= level) | forced, blocked) for level in levels]
+    points, blocks = _points(levels, on, ground, truth is not None, resamples, seed)
     perfect = None if truth is None else _perfect(grid, truth, blocked, ground)
     return SavingsCurve(
         grid.machine.name,
@@ -161,7 +165,7 @@ def savings_curve(
         blocks,
         block_m,
         synthetic,
-        _remarks(truth is not None, synthetic, blocks, grid.hectares(unknown), unexamined),
+        _remarks(truth is not None, own, synthetic, blocks, grid.hectares(unknown), unexamined),
     )
 
 
@@ -175,7 +179,13 @@ def _check(
         raise DataError(f"savings curve: recall target is {recall_target}; allowed is above 0 and up to 1")
 
 
-def _thresholds(scores: Fine) -> NDArray[np.float32]:
+def _falling(thresholds: Sequence[float]) -> NDArray[np.float32]:
+    if not thresholds:
+        raise DataError("savings curve: thresholds is empty; give at least one, or None for the field's own")
+    return np.unique(np.asarray(thresholds, np.float32))[::-1]
+
+
+def _levels(scores: Fine) -> NDArray[np.float32]:
     """Falling thresholds at even steps of the treated share; scores of cells are all that thresholds can tell apart."""
     asked = scores[scores >= 0]
     if not len(asked):
@@ -249,17 +259,17 @@ def _interval(
 
 
 def _remarks(
-    measured: bool, synthetic: bool, blocks: int, not_examined_ha: float, unexamined: Unexamined
+    measured: bool, own: bool, synthetic: bool, blocks: int, not_examined_ha: float, unexamined: Unexamined
 ) -> tuple[str, ...]:
     said = []
     if synthetic:
         said.append("synthetic: measured on a simulated field, no figure of a real one")
     if not measured:
         said.append("expected from the model's own probabilities, without truth; as good as their calibration")
-    else:
+    elif own:
         said.append("the threshold was read off this very field; on another field its recall will differ")
-        if blocks < FEWEST_BLOCKS:
-            said.append(f"{blocks} blocks have disease, no interval is given below {FEWEST_BLOCKS}")
+    if measured and blocks < FEWEST_BLOCKS:
+        said.append(f"{blocks} blocks have disease, no interval is given below {FEWEST_BLOCKS}")
     if not_examined_ha > 0:
         done = "sprayed" if unexamined == "spray" else "left unsprayed"
         said.append(f"{not_examined_ha:.3f} ha were NOT EXAMINED: {done}, and in no recall")
