@@ -118,9 +118,10 @@ def picture(bands: Sequence[Band]) -> tuple[tuple[int, int, int] | None, str]:
         return (by_name["red"], by_name["green"], by_name["blue"]), ""
     colours = [band for band in bands if band.name != "alpha"]
     unnamed = sum(not band.name for band in colours)
-    known = [band.name for band in colours if band.name] + ([f"{unnamed} without a name"] if unnamed else [])
+    named = ", ".join(band.name for band in colours if band.name) or "no band with a name"
+    told = f"{named} and {unnamed} without one" if unnamed else named
     fix = "name the bands in the file's order with --bands, e.g. --bands red,green,blue,nir"
     if len(colours) in (3, 4) and not any(band.name for band in colours):
         first = (colours[0].index, colours[1].index, colours[2].index)
         return first, f"its bands have no names: the first three are taken for red, green and blue; if not, {fix}"
-    return None, f"has the bands {', '.join(known)}; a picture needs red, green and blue: {fix}"
+    return None, f"has {told}; a picture needs red, green and blue: {fix}"

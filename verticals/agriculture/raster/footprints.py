@@ -68,9 +68,11 @@ def footprint(frame: Frame, *, ground_m: float | None = None) -> Footprint:
     ned = rays @ rotation(frame.gimbal).T
     below = np.degrees(np.arcsin(ned[:, 2] / np.linalg.norm(ned, axis=1)))
     if below.min() < GRAZING_DEG:
+        least = below.min()
+        view = "sees the horizon" if least <= 0 else f"looks to {least:.0f} degrees below the horizon"
         raise DataError(
-            f"{frame.path}: looks to {below.min():.0f} degrees below the horizon (pitch {frame.gimbal.pitch:g}); "
-            f"needed are {GRAZING_DEG:g} at every corner: fly with the camera down"
+            f"{frame.path}: {view} (gimbal pitch {frame.gimbal.pitch:g}), where the ground it shows has no end; "
+            f"needed are {GRAZING_DEG:g} degrees at every corner: point the camera down"
         )
     metres = ned[:4, :2] * (height_m / ned[:4, 2:])  # (4, north and east)
     sine = math.sin(math.radians(below[4]))

@@ -18,8 +18,10 @@ DISTORTION = 0.01
 """Largest departure of a projected metre from a metre on the ground; a buffer of 1 m is then true to 1 cm."""
 ASIDE_DEG, ASTRAY_DEG = 1.0, 6.0
 """Distances from a CRS's area of use: from the first it is told, from the second (a UTM zone) it is refused."""
-INTERNATIONAL_FOOT, SURVEY_FOOT = 0.3048, 1200 / 3937
-"""Metres; the second is the US survey foot (NIST SP 811, appendix B)."""
+INTERNATIONAL_FOOT = 0.3048
+"""Metres; the US survey foot of 1200/3937 m is 2 millionths longer, which is no matter for a guess."""
+_SURE = 70
+"""Confidence in per cent; below, what PROJ finds in its registry are other systems of the same kind."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,9 @@ def _horizontal(path: Path, wkt: str | None, given: str | None) -> Any:
         crs = crs.sub_crs_list[0]
     if crs.is_bound:
         crs = crs.source_crs
-    crs = crs.to_2d()
+    # The WKT in a TIFF says nothing about the area of use, the registry does.
+    authority = crs.to_2d().to_authority(min_confidence=_SURE)
+    crs = pyproj.CRS.from_authority(*authority) if authority else crs.to_2d()
     if not crs.is_projected and not crs.is_geographic:
         raise DataError(f"{path}: its CRS {crs.name!r} is local and tied to no place on the ground; {fix}")
     return crs
@@ -164,17 +168,16 @@ def _outside_deg(crs: Any, lon: float, lat: float) -> float:
 def _guess(placed: _Placed) -> str:
     """What would bring a stray raster into its CRS's area of use: swapped axes, or feet and metres mistaken."""
     x, y = placed.centre
-    per_foot = INTERNATIONAL_FOOT
+    if placed.crs.axis_info[0].unit_conversion_factor == 1:
+        words, factor = "taken as feet it would lie inside, so feet were taken for metres", INTERNATIONAL_FOOT
+    else:
+        words, factor = "taken as metres it would lie inside, so metres were taken for feet", 1 / INTERNATIONAL_FOOT
     tries = {
         "with easting and northing swapped it would lie inside": (y, x),
-        "taken as feet it would lie inside, so feet were taken for metres": (x * per_foot, y * per_foot),
-        "taken as metres it would lie inside, so metres were taken for feet": (x / per_foot, y / per_foot),
+        words: (x * factor, y * factor),
     }
     for words, (east, north) in tries.items():
         lon, lat = lonlat(placed.crs, east, north)
-        feet = placed.crs.axis_info[0].unit_conversion_factor != 1
-        if ("metres were" in words) != feet and "swapped" not in words:
-            continue
         if placed.crs.area_of_use and math.isfinite(lon) and _outside_deg(placed.crs, lon, lat) == 0:
             return f" ({words})"
     return ""
@@ -185,10 +188,11 @@ def _astray(placed: _Placed, lon: float, lat: float) -> tuple[str, ...]:
     outside = _outside_deg(placed.crs, lon, lat)
     if outside < ASIDE_DEG:
         return ()
-    guess = _guess(placed)
+    # Nearer to it the guess would only be another place that is possible.
+    guess = _guess(placed) if outside >= ASTRAY_DEG else ""
     place = f"lies at {lon:.4f} E, {lat:.4f} N"
     found = f"{place}, {outside:.1f} degrees outside the area {_words(placed.crs)} is made for{guess}"
-    if outside >= ASTRAY_DEG or guess:
+    if outside >= ASTRAY_DEG:
         raise DataError(f"{placed.path}: {found}; name the right CRS with --crs, or export it again")
     return (f"{found}: check its CRS",)
 
@@ -261,8 +265,7 @@ def _north_up(placed: _Placed) -> bool:
 
 def _name(crs: Any) -> str:
     """Authority code, else WKT."""
-    # Below 70 % PROJ's guesses are other systems of the same kind.
-    authority = crs.to_authority(min_confidence=70)
+    authority = crs.to_authority(min_confidence=_SURE)
     return ":".join(authority) if authority else str(crs.to_wkt())
 
 

@@ -1,6 +1,7 @@
 """A window of an open orthomosaic in, its picture or bands and what of it could be read, out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from shared.errors import DataError, require
 from shared.records import Box
 from verticals.agriculture.raster import bands as naming
-from verticals.agriculture.raster import scaling
+from verticals.agriculture.raster import damage, scaling
 from verticals.agriculture.raster.facts import RasterFacts
 
 NO_DATA, READ, UNREADABLE = 0, 1, 2
 """Validity of a pixel: nothing was flown or it lies outside; it was read; it is damaged, so NOT EXAMINED."""
+THIN_PX = 2048
+"""Side of the windows read for an overview of a damaged raster without overviews."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,25 @@ class Raster:
         facts: What is known about it.
     """
 
-    def __init__(self, facts: RasterFacts, grid: Any, unwritten: frozenset[tuple[int, int]] = frozenset()) -> None:
-        """Args: facts; rasterio's data set or warp to read; (row, column) of blocks the file holds no bytes of."""
+    def __init__(
+        self,
+        facts: RasterFacts,
+        grid: Any,
+        again: Callable[[], AbstractContextManager[Any]],
+        unwritten: frozenset[tuple[int, int]] = frozenset(),
+    ) -> None:
+        """A raster to be read.
+
+        Args:
+            facts: What is known about it.
+            grid: Rasterio's data set, or warp, to read from.
+            again: Opens ``grid`` once more, with nothing in its cache.
+            unwritten: (row, column) of blocks of which the file holds no bytes.
+        """
         self.facts = facts
         self._grid = grid
-        self._unwritten = unwritten
+        self._again = again
+        self._bad = set(unwritten)
         self._block_hw: tuple[int, int] = grid.block_shapes[0]
         named = [band.index for band in facts.bands if band.interpretation == "alpha"]
         # A warped grid has an alpha band after all others where the file has none.
@@ -89,18 +106,39 @@ class Raster:
         """The whole picture with at most ``side`` pixels along its longer side, from overviews where there are some.
 
         Nearest neighbour. An overview may look whole where the full resolution is damaged; only :meth:`read` tells.
+        Where there are none and pixels are damaged all pixels are read for it.
 
         Raises:
-            DataError: It is not known which bands are red, green and blue, or the overview cannot be read.
+            DataError: It is not known which bands are red, green and blue.
         """
-        rgb, facts = self._rgb(), self.facts
+        rgb, facts = list(self._rgb()), self.facts
         shrink = max(1.0, max(facts.width, facts.height) / side)
         shape = max(1, round(facts.height / shrink)), max(1, round(facts.width / shrink))
         try:
-            values, validity = self._at_once(Box(0, 0, facts.width, facts.height), list(rgb), shape)
-        except require("rasterio.errors", extra="agriculture").RasterioIOError as error:
-            raise DataError(f"{facts.path}: its overview cannot be read ({error}); copy the file again") from error
-        return self._pixels(values, validity)
+            if not self._bad:
+                values, validity = self._at_once(Box(0, 0, facts.width, facts.height), rgb, shape)
+                return self._pixels(values, validity)
+        except require("rasterio.errors", extra="agriculture").RasterioIOError:
+            pass
+        return self._pixels(*self._thinned(rgb, shape))
+
+    def _thinned(self, indexes: list[int], shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Every n-th pixel of the raster, read strip by strip."""
+        width, height = self.facts.width, self.facts.height
+        rows = ((np.arange(shape[0]) + 0.5) * height / shape[0]).astype(int)
+        columns = ((np.arange(shape[1]) + 0.5) * width / shape[1]).astype(int)
+        values = np.zeros((len(indexes), *shape), self._grid.dtypes[indexes[0] - 1])
+        validity = np.zeros(shape, np.uint8)
+        for top in range(0, height, THIN_PX):
+            for left in range(0, width, THIN_PX):
+                box = Box(left, top, min(left + THIN_PX, width), min(top + THIN_PX, height))
+                down = np.flatnonzero((rows >= box.y0) & (rows < box.y1))
+                across = np.flatnonzero((columns >= box.x0) & (columns < box.x1))
+                seen, state = self._window(box, indexes)
+                picked = np.ix_(rows[down] - top, columns[across] - left)
+                values[:, down[:, None], across] = seen[:, picked[0], picked[1]]
+                validity[np.ix_(down, across)] = state[picked]
+        return values, validity
 
     def _rgb(self) -> tuple[int, int, int]:
         if self.facts.rgb is None:
@@ -123,17 +161,33 @@ class Raster:
             piece = waiting.pop()
             rows, columns = slice(piece.y0 - box.y0, piece.y1 - box.y0), slice(piece.x0 - box.x0, piece.x1 - box.x0)
             blocks = list(self._blocks(piece))
-            whole = not any(block in self._unwritten for block, _ in blocks)
-            try:
-                if whole:
+            if not any(block in self._bad for block, _ in blocks):
+                try:
                     values[:, rows, columns], validity[rows, columns] = self._at_once(piece, list(indexes))
-            except damaged:
-                whole = False
-            if not whole and len(blocks) > 1:
+                    continue
+                except damaged:
+                    self._find_bad([block for block, _ in blocks])
+            if len(blocks) > 1:
                 waiting += [part for _, part in blocks]
-            elif not whole:
+            else:
                 values[:, rows, columns], validity[rows, columns] = 0, UNREADABLE
         return values, validity
+
+    def _find_bad(self, blocks: Sequence[tuple[int, int]]) -> None:
+        """Note which of the blocks cannot be read; each is read from a fresh handle, so that no cache hides it."""
+        damaged = require("rasterio.errors", extra="agriculture").RasterioIOError
+        window = require("rasterio.windows", extra="agriculture").Window
+        high, wide = self._block_hw
+        if len(blocks) == 1:
+            self._bad |= set(blocks)
+            return
+        for row, column in blocks:
+            size = min(wide, self.facts.width - column * wide), min(high, self.facts.height - row * high)
+            try:
+                with self._again() as grid, damage.watched():
+                    grid.read(window=window(column * wide, row * high, *size))
+            except damaged:
+                self._bad.add((row, column))
 
     def _blocks(self, piece: Box) -> Iterator[tuple[tuple[int, int], Box]]:
         """(row, column) of the file's blocks that a window touches, and the part of the window in each."""
@@ -151,15 +205,16 @@ class Raster:
         """A window inside the raster; rasterio's error where any of it is damaged."""
         window = require("rasterio.windows", extra="agriculture").Window(box.x0, box.y0, box.width, box.height)
         out = shape or (box.height, box.width)
-        values = self._grid.read(indexes, window=window, out_shape=(len(indexes), *out))
-        if self._alpha is not None:
-            flown = self._grid.read(self._alpha, window=window, out_shape=out) > 0
-        elif self.facts.nodata is not None:
-            flown = (values != np.asarray(self.facts.nodata)).any(axis=0)
-        elif self.facts.mask == "none":
-            flown = np.ones(out, bool)
-        else:
-            flown = self._grid.dataset_mask(window=window, out_shape=out) > 0
+        with damage.watched():
+            values = self._grid.read(indexes, window=window, out_shape=(len(indexes), *out))
+            if self._alpha is not None:
+                flown = self._grid.read(self._alpha, window=window, out_shape=out) > 0
+            elif self.facts.nodata is not None:
+                flown = (values != np.asarray(self.facts.nodata)).any(axis=0)
+            elif self.facts.mask == "none":
+                flown = np.ones(out, bool)
+            else:
+                flown = self._grid.dataset_mask(window=window, out_shape=out) > 0
         if np.issubdtype(values.dtype, np.floating):
             flown &= np.isfinite(values).all(axis=0)
         return values, np.where(flown, READ, NO_DATA).astype(np.uint8)

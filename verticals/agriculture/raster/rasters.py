@@ -47,16 +47,22 @@ def open_raster(
             :func:`verticals.agriculture.raster.georeference.settle`.
     """
     rasterio = require("rasterio", extra="agriculture")
-    # Without the second setting a damaged JPEG tile is a warning, and grey.
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_ERROR_ON_LIBJPEG_WARNING=True), _opened(path) as source:
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), _opened(path) as source:
         wkt = source.crs.to_wkt() if source.crs else None
         affine: Geotransform = tuple(source.transform)[:6]
         place = georeference.settle(path, wkt, affine, (source.width, source.height), given=crs)
         known = _bands(path, source, bands)
-        with _grid(source, place, nodata) as grid:
+
+        @contextmanager
+        def again() -> Iterator[Any]:
+            with _opened(path) as fresh, _grid(fresh, place, nodata) as grid:
+                yield grid
+
+        with again() as grid:
+            # The look at some pixels has a handle of its own: what it leaves in the cache would hide damage.
             facts = _scaled(_facts(path, source, grid, known, place, nodata), source, limits)
             holes, told = _unwritten(facts, source)
-            yield Raster(replace(facts, remarks=(*facts.remarks, *told)), grid, holes)
+            yield Raster(replace(facts, remarks=(*facts.remarks, *told)), grid, again, holes)
 
 
 @contextmanager
@@ -69,7 +75,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with warnings.catch_warnings():
             # A missing geotransform is refused with a sentence of its own.
             warnings.simplefilter("ignore", errors.NotGeoreferencedWarning)
-            source = rasterio.open(path)
+            source = rasterio.open(path, sharing=False)
     except errors.RasterioIOError as error:
         raise DataError(
             f"{path}: cannot be opened as GeoTIFF, COG or VRT ({error}); export or copy it again"

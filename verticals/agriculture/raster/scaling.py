@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import require
+from verticals.agriculture.raster import damage
 
 PERCENTILES = (1.0, 99.0)
 """Share of values that become 0 or 255; one pair for the three bands together, which keeps hues and band ratios."""
@@ -52,8 +53,9 @@ def _values(source: Any, indexes: list[int], window: Any, nodata: float | None) 
     shape = max(1, round(height / shrink)), max(1, round(width / shrink))
     dtype = source.dtypes[indexes[0] - 1]
     try:
-        values = source.read(indexes, window=window, out_shape=(len(indexes), *shape))
-        flown = source.dataset_mask(window=window, out_shape=shape) > 0
+        with damage.watched():
+            values = source.read(indexes, window=window, out_shape=(len(indexes), *shape))
+            flown = source.dataset_mask(window=window, out_shape=shape) > 0
     except require("rasterio.errors", extra="agriculture").RasterioIOError:
         return np.empty((len(indexes), 0), dtype)
     flown &= np.isfinite(values).all(axis=0)
