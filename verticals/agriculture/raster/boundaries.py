@@ -1,5 +1,6 @@
 """A file of field boundaries in, valid polygons with the names of the fields out."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,9 @@ def read(path: Path, *, crs: str | None = None, layer: str | None = None) -> Bou
     Raises:
         DataError: It cannot be read, has no CRS, no polygon, several layers, or lies off the world.
     """
-    frame = _frame(path, layer)
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        frame = _frame(path, layer)
     if crs is not None:
         frame = frame.set_crs(_user_crs(path, crs), allow_override=True)
     if frame.crs is None:
@@ -49,7 +52,7 @@ def read(path: Path, *, crs: str | None = None, layer: str | None = None) -> Bou
             f"{path}: has no coordinate reference system (a Shapefile needs its .prj); "
             "name it with --boundary-crs, e.g. --boundary-crs EPSG:4326"
         )
-    remarks: list[str] = []
+    remarks = [f"while reading it GDAL says: {text}" for text in sorted({str(c.message) for c in complaints})]
     shapes = [_polygons(shape) for shape in frame.geometry]
     left_out = sum(shape is None for shape in shapes)
     if left_out:
@@ -134,6 +137,8 @@ def _names(frame: Any, kept: Sequence[int], path: Path) -> list[str]:
     names: list[str] = []
     for number, i in enumerate(kept, 1):
         value = values[i]
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # a column of numbers with a gap
         text = "" if value is None or value != value else str(value).strip()
         name = text or (path.stem if len(kept) == 1 else str(number))
         stem, again = name, 2
