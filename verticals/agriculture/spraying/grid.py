@@ -32,7 +32,7 @@ _EXTRA = "agriculture"
 
 Fine = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Point = tuple[float, float]
+Place = tuple[float, float]
 Geometry = Any
 """A shapely geometry; shapely has no types of its own."""
 
@@ -130,10 +130,10 @@ def lay(
     machine: Machine,
     *,
     heading_deg: float | None = None,
-    ab_line: tuple[Point, Point] | None = None,
+    ab_line: tuple[Place, Place] | None = None,
     fine_m: float = FINE_M,
 ) -> SwathGrid:
-    """Lay the passes of a machine over a field.
+    """Lay the passes of a machine over a field; its headlands are driven in the same direction here.
 
     Args:
         outline: Field, Polygon or MultiPolygon in ``crs``; holes are not field.
@@ -174,7 +174,7 @@ def lay(
     )
 
 
-def _heading(ab_line: tuple[Point, Point]) -> float:
+def _heading(ab_line: tuple[Place, Place]) -> float:
     (ax, ay), (bx, by) = ab_line
     if math.hypot(bx - ax, by - ay) < _STRAIGHT_M:
         raise DataError(f"A-B line: A {ax:.2f}, {ay:.2f} and B lie nearer than 1 m; give two points of the line")
@@ -182,7 +182,7 @@ def _heading(ab_line: tuple[Point, Point]) -> float:
 
 
 def _layout(
-    outline: Geometry, machine: Machine, heading_deg: float, ab_line: tuple[Point, Point] | None, fine_m: float
+    outline: Geometry, machine: Machine, heading_deg: float, ab_line: tuple[Place, Place] | None, fine_m: float
 ) -> tuple["Affine", tuple[int, int], int, int]:
     """Transform and shape of the fine pixels, and how many make a cell across and along."""
     affine, shapely = require("affine", extra=_EXTRA), require("shapely", extra=_EXTRA)

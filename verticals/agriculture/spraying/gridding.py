@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import DataError, require
+from verticals.agriculture.mapping.field_map import EXAMINED, NOT_EXAMINED
 from verticals.agriculture.spraying.grid import Fine, Geometry, Mask, SwathGrid, burn
 
 if TYPE_CHECKING:
     from affine import Affine
 
+Resampling = Literal["max", "average", "nearest"]
 _EXTRA = "agriculture"
 
 
@@ -27,7 +29,7 @@ def onto(
     grid: SwathGrid,
     pixels: NDArray[Any],
     transform: "Affine",
-    how: Literal["max", "average", "nearest"] = "max",
+    how: Resampling = "max",
 ) -> Fine:
     """Bring a raster of the grid's CRS onto its fine pixels.
 
@@ -43,7 +45,7 @@ def onto(
     return _warp(grid, np.ascontiguousarray(pixels, np.float32), transform, how)
 
 
-def band_onto(grid: SwathGrid, path: Path, band: int, how: Literal["max", "average", "nearest"] = "max") -> Fine:
+def band_onto(grid: SwathGrid, path: Path, band: int, how: Resampling = "max") -> Fine:
     """Bring one band of a file onto the fine pixels, a part at a time: memory does not grow with the raster.
 
     Args:
@@ -101,11 +103,25 @@ def examined(grid: SwathGrid, validity: NDArray[np.uint8], transform: "Affine") 
     Returns:
         ``(rows, columns)`` bool.
     """
-    refused = onto(grid, validity == 2, transform, "max") > 0
-    seen = onto(grid, validity == 1, transform, "nearest") > 0
+    worst, centre = (onto(grid, validity, transform, how) for how in ("max", "nearest"))
+    return _examined(grid, worst, centre, transform)
+
+
+def examined_in(grid: SwathGrid, path: Path) -> Mask:
+    """As :func:`examined`, from the file of a map in metres, a part at a time.
+
+    Raises:
+        DataError: The file cannot be read or has no CRS.
+    """
+    worst, centre = (band_onto(grid, path, 1, how) for how in ("max", "nearest"))
+    with require("rasterio", extra=_EXTRA).open(path) as source:
+        return _examined(grid, worst, centre, source.transform)
+
+
+def _examined(grid: SwathGrid, worst: Fine, centre: Fine, transform: "Affine") -> Mask:
+    refused, seen = worst == NOT_EXAMINED, centre == EXAMINED
     rim_m = math.hypot(transform.a, transform.d) + math.hypot(transform.b, transform.e)
-    core = grid.outline.buffer(-rim_m)
-    deep = burn([core], grid.transform, grid.inside.shape)
+    deep = burn([grid.outline.buffer(-rim_m)], grid.transform, grid.inside.shape)
     side_m = min(math.hypot(grid.transform.a, grid.transform.d), math.hypot(grid.transform.b, grid.transform.e))
     reach = math.ceil(rim_m / side_m)
     beside = cv2.dilate(seen.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0

@@ -53,6 +53,18 @@ def prescription(plan: SprayPlan) -> Frame:
     return frame
 
 
+def not_examined(plan: SprayPlan) -> Frame:
+    """Ground of the field that was not looked at, as polygons with ``area_ha``; empty where there is none."""
+    geopandas, shapely = require("geopandas", extra=_EXTRA), require("shapely", extra=_EXTRA)
+    features = require("rasterio.features", extra=_EXTRA)
+    grid = plan.grid
+    drawn = features.shapes(plan.unknown.astype(np.uint8), mask=plan.unknown, transform=grid.transform)
+    shapes = [
+        part for shape, _ in drawn for part in _polygons(shapely.geometry.shape(shape).intersection(grid.outline))
+    ]
+    return geopandas.GeoDataFrame({"area_ha": hectares(shapes, grid.crs)}, geometry=shapes, crs=grid.crs)
+
+
 def _polygons(shape: Any) -> list[Any]:
     """Polygons of a geometry; the lines and points that a cut leaves over are no area."""
     parts = getattr(shape, "geoms", [shape])
@@ -60,13 +72,16 @@ def _polygons(shape: Any) -> list[Any]:
 
 
 def write_geopackage(plan: SprayPlan, path: Path, provenance: Provenance) -> Path:
-    """Write layers ``prescription`` and ``boundary``, with provenance and all hectares as metadata of the file.
+    """Write the plan, with provenance and all hectares as metadata of the file.
+
+    Layers: ``prescription``, ``boundary``, and ``not_examined`` where there is such ground.
 
     Raises:
         DataError: The plan has no cell in the field.
     """
     geopandas = require("geopandas", extra=_EXTRA)
     boundary = geopandas.GeoDataFrame({"field": [1]}, geometry=[plan.grid.outline], crs=plan.grid.crs)
+    unknown = not_examined(plan)
     with atomic.file(path) as temporary:
         temporary.unlink()
         prescription(plan).to_file(
@@ -78,6 +93,8 @@ def write_geopackage(plan: SprayPlan, path: Path, provenance: Provenance) -> Pat
             dataset_metadata=_metadata(plan, provenance),
         )
         boundary.to_file(temporary, layer="boundary", driver="GPKG", engine="pyogrio")
+        if len(unknown):
+            unknown.to_file(temporary, layer="not_examined", driver="GPKG", engine="pyogrio")
     return path
 
 
@@ -98,10 +115,12 @@ def write_shapefile(plan: SprayPlan, folder: Path, terminal: Terminal, *, stem: 
         stem: Name of the files without their ending.
 
     Raises:
-        DataError: The terminal would refuse the file; all its reasons are in the sentence.
+        DataError: The terminal would refuse the file, with all its reasons; or ``stem`` is no name.
     """
     if terminal.format != "shp":
         raise DataError(f"{folder}: {terminal.name} takes {terminal.format}, not a Shapefile; write that instead")
+    if not stem or Path(stem).name != stem:
+        raise DataError(f"{folder}: {stem!r} is no name for a file; allowed is a plain name without folders")
     zones = prescription(plan).to_crs(_WGS84)
     columns = {terminal.columns[0]: zones["rate_l_ha"].to_numpy()}
     columns |= {name: np.zeros(len(zones)) for name in terminal.columns[1:]}

@@ -22,6 +22,7 @@ class SprayPlan:
         grid: The machine's grid over the field.
         cells: ``(sections, steps)`` bool: on.
         blocked: ``(sections, steps)`` bool: cells that no-spray ground touches, always off.
+        unknown: ``(rows, columns)`` bool: fine pixels of the field that were NOT EXAMINED.
         rate_l_ha: Litres per hectare where it is on.
         unexamined: What was done with ground that was NOT EXAMINED: sprayed as in broadcast, or left out.
         hectares: On the ellipsoid: ``field`` = ``examined`` + ``not_examined``; ``no_spray`` (of the field);
@@ -37,6 +38,7 @@ class SprayPlan:
     grid: SwathGrid
     cells: Mask = field(repr=False, compare=False)
     blocked: Mask = field(repr=False, compare=False)
+    unknown: Mask = field(repr=False, compare=False)
     rate_l_ha: float
     unexamined: Unexamined
     hectares: Mapping[str, float]
@@ -99,6 +101,7 @@ def spray_plan(
         grid,
         cells,
         blocked,
+        unknown,
         rate,
         unexamined,
         hectares,

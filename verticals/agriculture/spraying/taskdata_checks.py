@@ -1,8 +1,9 @@
-"""An ISOXML folder in, the sentences why a terminal would refuse it out (ISO 11783-10, TASKDATA.XML and its grids)."""
+"""An ISOXML folder or zip in, the sentences why a terminal would refuse it out (ISO 11783-10)."""
 
 import re
+import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from defusedxml import DefusedXmlException, ElementTree
@@ -11,6 +12,7 @@ from shared.errors import DataError
 from verticals.agriculture.spraying.terminal_profiles import Terminal
 
 FILE_NAME = "TASKDATA.XML"
+LARGEST_BYTES = 1_000_000_000
 _ID = re.compile(r"^[A-Z]{3}[1-9][0-9]*$")
 _IDS = {"CTR": "A", "FRM": "A", "PFD": "A", "PDT": "A", "TSK": "A"}
 _BYTES = {"1": 1, "2": 4}
@@ -22,20 +24,35 @@ def taskdata_refusals(path: Path, terminal: Terminal) -> tuple[str, ...]:
     """Why a terminal would refuse an ISOXML folder, one sentence for each reason.
 
     Args:
-        path: The folder with ``TASKDATA.XML``, or the one around it.
+        path: The folder with ``TASKDATA.XML``, the one around it, or a zip of either.
         terminal: A profile of format ``isoxml``.
 
     Raises:
-        DataError: There is no such folder, or its XML cannot be read.
+        DataError: There is no such folder or zip, or its XML cannot be read.
     """
-    folder = path if (path / FILE_NAME).is_file() else path / "TASKDATA"
-    if not (folder / FILE_NAME).is_file():
-        raise DataError(f"{path}: has no {FILE_NAME}; give the folder TASKDATA, a zip unpacked")
+    files = _contents(path)
+    if FILE_NAME not in files:
+        raise DataError(f"{path}: has no {FILE_NAME}; give the folder TASKDATA, the one around it, or a zip of it")
     try:
-        root = ElementTree.parse(folder / FILE_NAME).getroot()
+        root = ElementTree.fromstring(files[FILE_NAME])
     except (ElementTree.ParseError, DefusedXmlException) as error:
-        raise DataError(f"{folder / FILE_NAME}: is not XML that is safe to read ({error}); write it again") from error
-    return tuple([*_whole(root, terminal), *_people_and_field(root, terminal), *_tasks(root, folder, terminal)])
+        raise DataError(f"{path}: {FILE_NAME} is not XML that is safe to read ({error}); write it again") from error
+    return tuple([*_whole(root, terminal), *_people_and_field(root, terminal), *_tasks(root, files, terminal)])
+
+
+def _contents(path: Path) -> dict[str, bytes]:
+    """Files of a TASKDATA by their name in capitals; nothing is unpacked to disk."""
+    if path.suffix.lower() == ".zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                inside = [entry for entry in archive.infolist() if not entry.is_dir()]
+                if sum(entry.file_size for entry in inside) > LARGEST_BYTES:
+                    raise DataError(f"{path}: unpacks to more than {LARGEST_BYTES:,} bytes; no terminal takes that")
+                return {PurePosixPath(entry.filename).name.upper(): archive.read(entry) for entry in inside}
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: is no zip that can be read ({error}); write it again") from error
+    folder = path if (path / FILE_NAME).is_file() else path / "TASKDATA"
+    return {file.name.upper(): file.read_bytes() for file in folder.glob("*") if file.is_file()}
 
 
 def _whole(root: Any, terminal: Terminal) -> Iterator[str]:
@@ -59,7 +76,7 @@ def _people_and_field(root: Any, terminal: Terminal) -> Iterator[str]:
             yield f"{field.get('A')} has {count} polygons; the terminal takes one for each Partfield: write a task each"
 
 
-def _tasks(root: Any, folder: Path, terminal: Terminal) -> Iterator[str]:
+def _tasks(root: Any, files: dict[str, bytes], terminal: Terminal) -> Iterator[str]:
     if root.find("TSK") is None:
         yield "it has no Task (TSK), so that nothing would be done"
     known = {element.get("A") for tag in ("CTR", "FRM", "PFD", "PDT") for element in root.iter(tag)}
@@ -76,24 +93,24 @@ def _tasks(root: Any, folder: Path, terminal: Terminal) -> Iterator[str]:
         if terminal.one_grid and len(grids) != 1:
             yield f"{name} has {len(grids)} grids; the terminal takes one map for each metering unit: write a task each"
         for grid in grids:
-            yield from _grid(grid, zones, folder)
+            yield from _grid(grid, zones, files)
 
 
-def _grid(grid: Any, zones: set[str | None], folder: Path) -> Iterator[str]:
+def _grid(grid: Any, zones: set[str | None], files: dict[str, bytes]) -> Iterator[str]:
     name, kind = grid.get("G", ""), grid.get("I", "")
-    file = next((f for f in folder.iterdir() if f.name.upper() == f"{name}.BIN"), None)
+    data = files.get(f"{name}.BIN")
     if kind not in _BYTES:
         yield f"{name} is of grid type {kind!r}; allowed are 1 and 2"
         return
-    if file is None:
+    if data is None:
         yield f"{name}.bin is not in the folder, so that the prescription would be empty; copy it too"
         return
     cells = int(grid.get("E", 0)) * int(grid.get("F", 0))
-    size, needed = file.stat().st_size, cells * _BYTES[kind]
-    if size != needed:
-        yield f"{file.name} has {size} bytes, {cells} cells of grid type {kind} need {needed}; write it again"
-    elif kind == "1" and not {str(code) for code in set(file.read_bytes())} <= zones:
-        unknown = sorted(code for code in set(file.read_bytes()) if str(code) not in zones)
-        yield f"{file.name} uses the treatment zones {unknown}, which its task does not have"
+    needed = cells * _BYTES[kind]
+    if len(data) != needed:
+        yield f"{name}.bin has {len(data)} bytes, {cells} cells of grid type {kind} need {needed}; write it again"
+    elif kind == "1" and not {str(code) for code in set(data)} <= zones:
+        unknown = sorted(code for code in set(data) if str(code) not in zones)
+        yield f"{name}.bin uses the treatment zones {unknown}, which its task does not have"
     if kind == "2" and grid.get("J") not in zones:
         yield f"{name} takes its values for treatment zone {grid.get('J')}, which its task does not have"

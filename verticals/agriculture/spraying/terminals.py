@@ -12,8 +12,8 @@ def check(path: Path, terminal: Terminal, *, field: Any = None) -> tuple[str, ..
     """Why a terminal would refuse a prescription.
 
     Args:
-        path: For ``shp`` the ``.shp`` file or a folder with one; for ``isoxml`` the folder with ``TASKDATA.XML``, or
-            one that holds it as ``TASKDATA``.
+        path: For ``shp`` the ``.shp`` file or a folder with one; for ``isoxml`` the folder with ``TASKDATA.XML``,
+            one that holds it as ``TASKDATA``, or a zip of either.
         terminal: The profile.
         field: The field in WGS84 (longitude, latitude), to see whether the map covers it; None leaves that out.
 

@@ -105,7 +105,7 @@ def runs(row: Any) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     wanted=arrays.arrays(bool, (4, 30)),
     blocked=arrays.arrays(bool, (4, 30), elements=st.sampled_from([False] * 6 + [True])),

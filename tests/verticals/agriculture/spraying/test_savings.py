@@ -1,5 +1,8 @@
+import argparse
+import importlib.util
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,3 +131,15 @@ def test_a_field_without_disease_has_no_curve() -> None:
         savings.savings_curve(on, probability, on.inside, truth=np.zeros_like(truth))
     with pytest.raises(DataError, match="bring it onto it"):
         savings.savings_curve(on, probability[1:], on.inside)
+
+
+def test_the_benchmarks_ceilings_are_those_published_for_gaussian_patches() -> None:
+    path = Path(__file__).resolve().parents[4] / "benchmarks" / "agriculture_savings.py"
+    spec = importlib.util.spec_from_file_location("agriculture_savings", path)
+    assert spec is not None and spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    options = argparse.Namespace(side=200.0, step=1.0)
+    for column, (section, buffer) in enumerate(benchmark.MACHINES.values()):
+        saved = benchmark.ceiling(section, buffer, 0.20, 2.0, 0, options)
+        assert 100 * saved == pytest.approx(benchmark.REFERENCE[0.20, 2.0][column], abs=5)

@@ -91,6 +91,8 @@ def test_a_plan_of_too_many_areas_is_refused_for_a_small_terminal_and_nothing_is
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(DataError, match="'LONGER_NAME'; the terminal reads names of up to 8"):
         layers.write_shapefile(spots(), tmp_path / "out", named("agrotax_agfusion"), stem="LONGER_NAME")
+    with pytest.raises(DataError, match="a plain name without folders"):
+        layers.write_shapefile(spots(), tmp_path / "out", named("shapefile"), stem="../RX")
     with pytest.raises(DataError, match="takes isoxml, not a Shapefile"):
         layers.write_shapefile(spots(), tmp_path / "out", named("isoxml_v3"))
 
@@ -166,13 +168,22 @@ def test_missing_parts_cut_files_large_files_and_bare_ground_are_told(tmp_path: 
 )
 def test_every_reason_to_refuse_a_task_is_told(tmp_path: Path, found: str, put: str, sentence: str) -> None:
     write_task(spots(), tmp_path, MADE_FROM)
-    assert terminals.check(tmp_path, named("mueller_touch")) == ()
     file = tmp_path / "TASKDATA" / "TASKDATA.XML"
     text = file.read_text()
     assert found in text
     file.write_text(text.replace(found, put))
     refusals = terminals.check(tmp_path, named("mueller_touch"))
     assert any(re.search(sentence, refusal) for refusal in refusals), refusals
+
+
+def test_a_task_passes_as_a_folder_and_as_a_zip_and_a_zip_that_is_none_is_refused(tmp_path: Path) -> None:
+    for name in ("task", "task.zip"):
+        for version, key in (("3.3", "mueller_touch"), ("3.3", "isoxml_v3"), ("4.3", "isoxml_v4")):
+            write_task(spots(), tmp_path / name, MADE_FROM, version=version)
+            assert terminals.check(tmp_path / name, named(key)) == ()
+    (tmp_path / "task.zip").write_bytes(b"PK no")
+    with pytest.raises(DataError, match="no zip that can be read"):
+        terminals.check(tmp_path / "task.zip", named("isoxml_v3"))
 
 
 def test_xml_that_is_a_trap_and_folders_without_a_task_are_refused(tmp_path: Path) -> None:
