@@ -123,11 +123,11 @@ def _crop(setting: Setting, seed: int, plants: Plants, epidemic: Epidemic) -> Cr
 
 def _weeds(setting: Setting, seed: int, inside: NDArray[np.bool_]) -> Crowns:
     gsd = setting.gsd_m
-    nests = gaussian_field(np.random.default_rng([seed, 4]), setting.shape, 3.0 / gsd)
+    nests = gaussian_field(np.random.default_rng([seed, 4]), setting.shape, 5.0 / gsd)
     every = stand.weeds(np.random.default_rng([seed, 5]), nests, gsd, share=setting.weeds, radius_m=_WEED_RADIUS_M)
     own = stand.standing(every, inside, gsd)
-    # Weeds that are worth spraying reach through the crop.
-    tall = 0.7 * float(np.interp(setting.bbch, _BBCH, _HEIGHT_M)) + 0.05
+    # Weeds that are worth spraying overtop the crop.
+    tall = 1.1 * float(np.interp(setting.bbch, _BBCH, _HEIGHT_M)) + 0.05
     rng = np.random.default_rng([seed, 6])
     return stand.crowns(rng, own, setting.shape, gsd, height_m=tall, leaf_m=0.04)
 

@@ -88,7 +88,7 @@ def weeds(rng: Rng, density: Field, gsd_m: float, *, share: float, radius_m: flo
     count = rng.poisson(share * height * width * gsd_m**2 / (np.pi * radius_m**2))
     tried = rng.uniform(0, [width, height], (40 * count + 1, 2))
     there = density[tried[:, 1].astype(int), tried[:, 0].astype(int)]
-    weight = np.exp(np.clip(2.5 * there, -8, 8)) + 0.02
+    weight = np.exp(np.clip(6 * there, -8, 12)) + 0.5
     chosen = rng.choice(len(tried), size=count, replace=False, p=weight / weight.sum())
     radius = radius_m * np.clip(rng.lognormal(0, 0.35, count), 0.4, 2.2)
     tone = np.clip(rng.normal(1, 0.1, count), 0.7, 1.3)
