@@ -91,7 +91,10 @@ def _frame(path: Path, layer: str | None) -> Any:
             raise DataError(f"{path}: has no layer {layer!r}; it has {', '.join(layers)}")
         areas = [name for name, kind in layers.items() if not kind.endswith(("Point", "Point Z", "None"))]
         chosen = [layer] if layer else areas or list(layers)
-        if len(chosen) > 1 and path.suffix.lower() != ".kml":
+        if len(chosen) > 1:
+            # GPX has all its layers always.
+            chosen = [name for name in chosen if pyogrio.read_info(path, layer=name)["features"]] or chosen
+        if len(chosen) > 1 and path.suffix.lower() not in (".kml", ".kmz"):
             raise DataError(f"{path}: has the layers {', '.join(chosen)}; name one with --boundary-layer")
         frames = [pyogrio.read_dataframe(path, layer=name, force_2d=True) for name in chosen]
     except pyogrio.errors.DataSourceError as error:

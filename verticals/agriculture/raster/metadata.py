@@ -1,7 +1,9 @@
 """A camera frame's file in, its EXIF and XMP as plain values out."""
 
 import struct
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,7 @@ def read(path: Path) -> Metadata:
         DataError: It is no image, or its EXIF is damaged.
     """
     try:
-        with Image.open(path, formats=("JPEG", "TIFF")) as image:
+        with _opened(path) as image:
             width, height = image.size
             tags = image.getexif()
             exif = dict(tags) | dict(tags.get_ifd(ExifTags.IFD.Exif))
@@ -65,7 +67,14 @@ def read(path: Path) -> Metadata:
             packet = image.info.get("xmp") or b""
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist; give a JPEG or TIFF frame of a drone's camera") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:
         raise DataError(
             f"{path}: is no JPEG or TIFF that can be read ({error}); copy it from the card again"
         ) from error
@@ -78,6 +87,16 @@ def read(path: Path) -> Metadata:
         xmp,
         remarks,
     )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    with warnings.catch_warnings():
+        # Pixels stay in the file, so their number does no harm.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path, formats=("JPEG", "TIFF"))
+    with image:
+        yield image
 
 
 def _xmp(packet: bytes) -> tuple[dict[str, str], tuple[str, ...]]:

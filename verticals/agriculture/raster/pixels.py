@@ -60,7 +60,7 @@ class Raster:
         self._again = again
         self._bad = set(unwritten)
         self._block_hw: tuple[int, int] = grid.block_shapes[0]
-        named = [band.index for band in facts.bands if band.interpretation == "alpha"]
+        named = [band.index for band in facts.bands if band.name == "alpha"]
         # A warped grid has an alpha band after all others where the file has none.
         self._alpha = named[0] if named else grid.count if facts.warped else None
 

@@ -18,8 +18,9 @@ from verticals.agriculture.raster.pixels import Raster
 CACHE_MB, WARP_MB = 256, 64
 """GDAL's block cache (a row of 512 px tiles of a raster 40,000 px wide with four bands of 16 bit) and warp buffer."""
 DRIVERS = ("GTiff", "VRT")
-BLACK = 0.02
-"""Share of pure black pixels above which a raster without mask gets a remark; shadow is hardly ever 0, 0, 0."""
+BLANK = 0.02
+"""Share of pure black or white pixels above which a raster without mask gets a remark: shadow and glare are hardly ever
+exactly that."""
 _REMOTE = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiad", "/vsioss", "/vsiswift", "/vsiwebhdfs", "http", "ftp")
 
 
@@ -62,7 +63,8 @@ def open_raster(
             # The look at some pixels has a handle of its own: what it leaves in the cache would hide damage.
             facts = _scaled(_facts(path, source, grid, known, place, nodata), source, limits)
             holes, told = _unwritten(facts, source)
-            yield Raster(replace(facts, remarks=(*facts.remarks, *told)), grid, again, holes)
+            remarks = (*facts.remarks, *told, *_absent(source))
+            yield Raster(replace(facts, remarks=remarks), grid, again, holes)
 
 
 @contextmanager
@@ -155,6 +157,8 @@ def _facts(
     flags = {flag.name for band in source.mask_flag_enums for flag in band}
     words = {"alpha": "alpha", "per_dataset": "mask band", "nodata": "nodata"}
     mask = next((word for flag, word in words.items() if flag in flags), "none")
+    if any(band.name == "alpha" for band in bands):
+        mask = "alpha"
     transform: Geotransform = tuple(grid.transform)[:6]
     gsd_m = place.gsd_m
     if place.warp:
@@ -188,10 +192,13 @@ def _scaled(facts: RasterFacts, source: Any, limits: tuple[float, float] | None)
         return facts
     values, where = scaling.sample(source, facts.rgb, facts.nodata)
     remarks = facts.remarks
-    black = scaling.black(values)
-    if facts.mask == "none" and black > BLACK:
-        told = f"has no alpha, mask or nodata, and {black:.0%} of {where} is pure black: if nothing was flown there"
-        remarks += (f"{told}, say so with --nodata 0",)
+    for word, value in (("black", 0), ("white", 255)) if facts.mask == "none" else ():
+        share = scaling.share(values, value)
+        if share > BLANK and (eight_bit or value == 0):
+            told = (
+                f"has no alpha, mask or nodata, and {share:.0%} of {where} is pure {word}: if nothing was flown there"
+            )
+            remarks += (f"{told}, say so with --nodata {value}",)
     if eight_bit:
         return replace(facts, remarks=remarks)
     found = limits or scaling.limits(values)
@@ -207,6 +214,16 @@ def _scaled(facts: RasterFacts, source: Any, limits: tuple[float, float] | None)
     return replace(facts, limits=found, remarks=(*remarks, told))
 
 
+def _absent(source: Any) -> tuple[str, ...]:
+    """The remark about files that a VRT is made of and that are not there."""
+    lost = [name for name in source.files if not name.startswith("/vsi") and not Path(name).exists()]
+    if not lost:
+        return ()
+    return (
+        f"{len(lost)} of the {len(source.files) - 1} files it is made of are missing: their ground is NOT EXAMINED",
+    )
+
+
 def _unwritten(facts: RasterFacts, source: Any) -> tuple[frozenset[tuple[int, int]], tuple[str, ...]]:
     """(row, column) of TIFF blocks without bytes, which GDAL reads as black, and the remark about them.
 
@@ -220,11 +237,13 @@ def _unwritten(facts: RasterFacts, source: Any) -> tuple[frozenset[tuple[int, in
     high, wide = source.block_shapes[0]
     rows, columns = -(-source.height // high), -(-source.width // wide)
     tag = source.get_tag_item
+    # Interleaved by pixel the bands share their blocks.
+    bands = (1,) if source.interleaving and source.interleaving.name == "pixel" else source.indexes
     holes = frozenset(
         (row, column)
         for row in range(rows)
         for column in range(columns)
-        if tag(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1) is None
+        if any(tag(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band) is None for band in bands)
     )
     if not holes:
         return holes, ()

@@ -1,4 +1,4 @@
-"""A few pixels of a raster in, the values that become 0 and 255 and the share of black, out: once per raster."""
+"""A few pixels of a raster in, the values that become 0 and 255 and the share of blank pixels out: once per raster."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -83,6 +83,6 @@ def to_uint8(values: NDArray[Any], bounds: tuple[float, float] | None) -> NDArra
     return np.asarray(np.rint(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255)), np.uint8)
 
 
-def black(values: NDArray[Any]) -> float:
-    """Share of pixels that are 0 in all bands of ``(bands, pixels)``, 0 to 1."""
-    return float((values == 0).all(axis=0).mean()) if values.size else 0.0
+def share(values: NDArray[Any], value: int) -> float:
+    """Share of pixels that have this value in all bands of ``(bands, pixels)``, 0 to 1."""
+    return float((values == value).all(axis=0).mean()) if values.size else 0.0

@@ -33,6 +33,14 @@ def test_a_description_goes_before_a_wavelength_and_that_before_the_colour(
     assert " ".join(name or "-" for name in told) == found
 
 
+def test_a_band_named_alpha_by_the_user_masks(draw: Draw) -> None:
+    pixels = ground(30, 40, 4)
+    pixels[3] = np.arange(40) < 25
+    with open_raster(draw(pixels, photometric="minisblack"), bands=("red", "green", "blue", "alpha")) as raster:
+        assert raster.facts.mask == "alpha"
+        assert np.array_equal(raster.read(Box(0, 0, 40, 30)).validity, pixels[3])
+
+
 def test_the_picture_is_red_green_blue_whatever_the_order_in_the_file(draw: Draw) -> None:
     pixels = ground(30, 40, 4)
     path = draw(pixels, descriptions=("Blue", "Green", "Red", "NIR"))

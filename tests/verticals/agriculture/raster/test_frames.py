@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -157,9 +158,14 @@ def test_what_is_no_frame_is_a_problem_and_the_rest_is_read(tmp_path: Path) -> N
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "DJI_0001.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken off")
     (tmp_path / "flight.txt").write_text("notes")
+    # An orthomosaic that lies beside them: 30000 pixels across and down, in no bytes at all.
+    head = struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", 4)
+    tags = ((256, 4, 1, 30_000), (257, 4, 1, 30_000), (258, 3, 1, 8), (262, 3, 1, 1))
+    (tmp_path / "mosaic.tif").write_bytes(head + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4))
     frames, problems = read_frames(tmp_path)
     assert [frame.path.name for frame in frames] == ["DJI_0002.JPG"]
-    assert len(problems) == 1 and "is no JPEG or TIFF that can be read" in problems[0].what
+    assert [Path(problem.where).name for problem in problems] == ["DJI_0001.jpg", "mosaic.tif"]
+    assert all("is no JPEG or TIFF that can be read" in problem.what for problem in problems)
     for wrong, sentence in ((tmp_path / "none", "does not exist"), (tmp_path / "flight.txt", "holds no frames")):
         with pytest.raises(DataError, match=sentence):
             read_frames(wrong)
