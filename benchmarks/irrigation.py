@@ -192,6 +192,7 @@ def show(
             print(f"\nKappa of \"{name}\" over \"simulation + last probe\": {gain.value:+.3f} "
                   f"[{gain.low:+.3f}, {gain.high:+.3f}]")  # fmt: skip
         print()
+    costs(truth, names, learned)
     print("| state | RMSE of the fraction | bias | 90 % interval covers |\n|---|---|---|---|")
     for name, share in bare.items():
         print(f"| {name} | {np.sqrt(np.mean((share - truth) ** 2)):.3f} | {np.mean(share - truth):+.3f} | - |")
@@ -200,6 +201,19 @@ def show(
         inside = [d.interval()[0] <= y <= d.interval()[1] for d, y in zip(depletions, truth, strict=True)]
         print(f"| {name} | {np.sqrt(np.mean((mean - truth) ** 2)):.3f} | {np.mean(mean - truth):+.3f} | "
               f"{np.mean(inside):.1%} |")  # fmt: skip
+
+
+def costs(truth: "np.ndarray", names: Sequence[str], learned: dict[str, list[probe.Depletion]]) -> None:
+    """What a site gets that weighs a missed irrigation otherwise; the default ratio was chosen on development plots."""
+    limit, default = 0.5, Rule().cost_missed
+    print(f"MAD {limit} by the cost of a missed over that of a needless irrigation (default {default:g}):\n")
+    print(f"{HEADING}\n|---|---|---|---|---|---|---|")
+    for name in (n for n in learned if "other positions," in n):
+        for ratio in (1.0, default, 2.0, 3.0):
+            threshold = Rule(depletion_limit=limit, cost_missed=ratio).threshold
+            advised = np.array([state.probability(limit) >= threshold for state in learned[name]])
+            print(line(f"{name}, {ratio:g} : 1", advised, truth >= limit, names))
+    print()
 
 
 if __name__ == "__main__":
