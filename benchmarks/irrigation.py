@@ -11,7 +11,7 @@ its authors to these very plots after the season, which flatters every row alike
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -105,10 +105,8 @@ def simulated(path: str) -> "np.ndarray":
 def cases(found: Sequence[Plot]) -> list[Case]:
     result = []
     for plot in found:
-        for before, reading in zip(plot.readings, plot.readings[1:], strict=False):
-            known = probe.situation(plot.daily, plot.ground, reading.stands_for, [before])
-            bare = probe.situation(plot.daily, plot.ground, reading.stands_for)
-            result.append(Case(plot, known, bare, probe.measured(plot.daily, plot.ground, reading)))
+        for known, depletion in zip(*probe.pairs(plot.daily, plot.ground, plot.readings), strict=True):
+            result.append(Case(plot, known, replace(known, last=None), depletion))
     return result
 
 

@@ -159,15 +159,16 @@ def single(
     Args and errors as in :func:`dual`.
 
     Returns:
-        Index ``date``, columns ``eto_mm, etc_mm, eta_mm, ks, root_m, taw_mm, raw_mm, depletion_mm, depletion,
-        percolation_mm, irrigation_mm, rain_mm``.
+        As :func:`dual`, without ``kcb`` and ``ke``; below the roots the soil keeps its initial water.
     """
     first, last = _span(weather, planting, ground, events, last)
     kc = _adjusted(weather, planting)
     eto_mm, rain_mm = (weather.days[name].to_dict() for name in ("eto_mm", "rain_mm"))
     given = {event.on: event.depth_mm * event.efficiency for event in events}
     contents = [layer.initial for layer in ground.layers]
-    root = planting.root_m[0]
+    root, deepest = planting.root_m
+    missing = soil.depletion(ground, contents, deepest)
+    capacity = soil.available(ground, deepest)
     depleted = max(0.0, soil.depletion(ground, contents, root))
     rows = []
     for i in range((last - first).days + 1):
@@ -183,10 +184,11 @@ def single(
         water = given.get(day, 0.0)
         after = depleted + max(0.0, grown) + ks * etc - rain - water
         depleted = float(np.clip(after, 0, taw))
-        rows.append(
-            (eto, etc, ks * etc, ks, root, taw, p * taw, depleted, depleted / taw, max(0.0, -after), water, rain)
-        )
-    names = [name for name in DAYS if name not in ("kcb", "ke", "profile_depletion")]
+        below = max(0.0, missing - soil.depletion(ground, contents, root))
+        whole = (depleted + below) / capacity
+        state = (eto, etc, ks * etc, ks, root, taw, p * taw, depleted, depleted / taw, whole)
+        rows.append((*state, max(0.0, -after), water, rain))
+    names = [name for name in DAYS if name not in ("kcb", "ke")]
     index = pd.Index([first + timedelta(days=i) for i in range(len(rows))], name="date")
     return pd.DataFrame(rows, columns=names, index=index)
 

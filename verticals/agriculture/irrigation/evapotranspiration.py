@@ -29,7 +29,8 @@ def within(name: str, value: float, low: float, high: float, unit: str, hint: st
     """
     if not (math.isfinite(value) and low <= value <= high):
         likely = f"; {hint}" if hint else ""
-        raise DataError(f"{name} is {value:g} {unit}; allowed: {low:g} to {high:g} {unit}{likely}")
+        found, allowed = f"{value:g} {unit}".rstrip(), f"{low:g} to {high:g} {unit}".rstrip()
+        raise DataError(f"{name} is {found}; allowed: {allowed}{likely}")
     return float(value)
 
 

@@ -156,7 +156,7 @@ def situation(daily: pd.DataFrame, ground: soil.Soil, on: date, readings: Sequen
     """What is known at the end of a day, from the simulation and the readings up to it.
 
     Args:
-        daily: Of :func:`verticals.agriculture.irrigation.balance.dual`.
+        daily: Of :func:`verticals.agriculture.irrigation.balance.dual` or ``single``.
         ground: The soil of the place.
         on: The day; a reading that stands for a later day is not looked at.
         readings: Of the place, in any order.
@@ -164,9 +164,7 @@ def situation(daily: pd.DataFrame, ground: soil.Soil, on: date, readings: Sequen
     Raises:
         DataError: The day was not simulated, or a reading does not fit the soil.
     """
-    if on not in daily.index:
-        raise DataError(f"{on} was not simulated; the balance runs from {daily.index[0]} to {daily.index[-1]}")
-    today = daily.loc[[on]].iloc[0].to_dict()
+    today = _day(daily, on)
     earlier = [r for r in readings if daily.index[0] <= r.stands_for <= on]
     newest = max(earlier, key=lambda r: r.stands_for, default=None)
     last = None
@@ -176,9 +174,26 @@ def situation(daily: pd.DataFrame, ground: soil.Soil, on: date, readings: Sequen
 
 
 def measured(daily: pd.DataFrame, ground: soil.Soil, reading: Reading) -> float:
-    """Depletion fraction that a reading measured over the simulated root zone of its day."""
-    then = daily.loc[[reading.stands_for]].iloc[0].to_dict()
-    return soil.depletion(ground, reading.contents, then["root_m"]) / float(then["taw_mm"])
+    """Depletion fraction that a reading measured over the simulated root zone of its day.
+
+    Raises:
+        DataError: Its day was not simulated, or it does not fit the soil.
+    """
+    then = _day(daily, reading.stands_for)
+    return soil.depletion(ground, reading.contents, then["root_m"]) / then["taw_mm"]
+
+
+def pairs(daily: pd.DataFrame, ground: soil.Soil, readings: Sequence[Reading]) -> tuple[list[Situation], list[float]]:
+    """What was known before each reading but the first, and what it then measured: what :func:`learn` learns from.
+
+    Args:
+        daily: As in :func:`situation`.
+        ground: The soil of the place.
+        readings: Of the place, in any order.
+    """
+    ordered = sorted(readings, key=lambda r: r.stands_for)
+    known = [situation(daily, ground, now.stands_for, ordered[:i]) for i, now in enumerate(ordered) if i]
+    return known, [measured(daily, ground, now) for now in ordered[1:]]
 
 
 def learn(situations: Sequence[Situation], depletions: Sequence[float]) -> Corrections:
@@ -193,11 +208,11 @@ def learn(situations: Sequence[Situation], depletions: Sequence[float]) -> Corre
     """
     for value in depletions:
         within("measured depletion fraction", value, -1.5, 2, "")
-    pairs = list(zip(situations, depletions, strict=True))
-    probed = [(_probed(s, s.last), y) for s, y in pairs if s.last is not None]
+    known = list(zip(situations, depletions, strict=True))
+    probed = [(_probed(s, s.last), y) for s, y in known if s.last is not None]
     return Corrections(
         with_reading=_fit(probed, terms=8, spread=SPREAD_WITH_READING),
-        without=_fit([(_unprobed(s), y) for s, y in pairs], terms=3, spread=SPREAD_WITHOUT),
+        without=_fit([(_unprobed(s), y) for s, y in known], terms=3, spread=SPREAD_WITHOUT),
     )
 
 
@@ -212,8 +227,14 @@ def estimate(where: Situation, corrections: Corrections) -> Depletion:
     return Depletion(start + float(terms @ correction.mean), spread)
 
 
+def _day(daily: pd.DataFrame, on: date) -> dict[str, float]:
+    if on not in daily.index:
+        raise DataError(f"{on} was not simulated; the balance runs from {daily.index[0]} to {daily.index[-1]}")
+    return {str(name): float(value) for name, value in daily.loc[[on]].iloc[0].items()}
+
+
 def _last(daily: pd.DataFrame, ground: soil.Soil, on: date, reading: Reading) -> Last:
-    then, today = (daily.loc[[day]].iloc[0].to_dict() for day in (reading.stands_for, on))
+    then, today = _day(daily, reading.stands_for), _day(daily, on)
     since = daily.loc[reading.stands_for + timedelta(days=1) : on].sum().to_dict()
     available = today["taw_mm"]
     before = soil.depletion(ground, reading.contents, then["root_m"])
@@ -246,10 +267,10 @@ def _probed(where: Situation, last: Last) -> tuple[float, Real]:
     return last.carried, _week(last) * terms
 
 
-def _fit(pairs: Sequence[tuple[tuple[float, Real], float]], *, terms: int, spread: float) -> Correction:
+def _fit(known: Sequence[tuple[tuple[float, Real], float]], *, terms: int, spread: float) -> Correction:
     """Posterior of the coefficients around 0, and the spread of what remains around its prior."""
-    rows = np.array([row for (_, row), _ in pairs]).reshape(-1, terms)
-    off = np.array([value - start for (start, _), value in pairs])
+    rows = np.array([row for (_, row), _ in known]).reshape(-1, terms)
+    off = np.array([value - start for (start, _), value in known])
     covariance = np.linalg.inv(rows.T @ rows + _STIFFNESS * np.eye(terms))
     mean = covariance @ (rows.T @ off)
     remaining = float(((off - rows @ mean) ** 2).sum()) + _PRIOR_WORTH * spread**2

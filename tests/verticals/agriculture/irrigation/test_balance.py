@@ -17,6 +17,7 @@ pyfao56 = pytest.importorskip("pyfao56")
 COTTON = Path(__file__).resolve().parents[4].parent / "shared/data/agriculture/cotton_irrigation"
 FIRST = date(2026, 4, 1)
 GROUND = soil.Soil(tuple(soil.Layer(depth, 0.30, 0.12, 0.28) for depth in (30, 60, 100, 200)))
+METHODS = (balance.dual, balance.single)
 MAIZE = balance.plant(crops.crop("maize-grain"), on=FIRST)
 
 
@@ -70,7 +71,7 @@ def test_a_measured_season_is_simulated_as_its_authors_did_within_a_tenth_of_a_m
     assert np.mean(np.abs(ours - theirs) <= 0.1) >= 0.995
 
 
-@pytest.mark.parametrize("method", [balance.dual, balance.single])
+@pytest.mark.parametrize("method", METHODS)
 def test_no_water_is_lost_or_made_over_a_season(method) -> None:
     events = [balance.Event(FIRST + timedelta(days=d), 60, efficiency=0.8) for d in (40, 41, 90)]
     full = replace(MAIZE, root_m=(1.0, 1.0))
@@ -84,7 +85,7 @@ def test_no_water_is_lost_or_made_over_a_season(method) -> None:
 
 def test_both_methods_agree_about_how_dry_a_season_without_water_becomes() -> None:
     dry = weather(rain_mm=0.0)
-    two = [method(dry, MAIZE, GROUND)["depletion"] for method in (balance.dual, balance.single)]
+    two = [method(dry, MAIZE, GROUND)["depletion"] for method in METHODS]
     assert all(0.8 < found.iloc[-1] <= 1 for found in two)
     assert abs(two[0] - two[1]).iloc[40:].mean() < 0.1
 
@@ -95,6 +96,17 @@ def test_stress_begins_where_the_readily_available_water_ends() -> None:
     stressed = found["ks"].iloc[1:] < 1
     assert (stressed == (before > found["raw_mm"].iloc[1:])).all()
     assert stressed.any() and not stressed.iloc[0]
+
+
+def test_every_crop_of_the_tables_can_be_planted_everywhere_and_a_season_may_cross_the_new_year() -> None:
+    for name in crops.names():
+        for where in range(len(crops.crop(name).lengths)):
+            assert balance.plant(crops.crop(name), on=FIRST, where=where).lengths
+    sky = weather(60)
+    sky.days.index = pd.Index([date(2026, 12, 1) + timedelta(days=i) for i in range(60)], name="date")
+    given = [balance.Event(date(2027, 1, 5), 20)]
+    found = [method(sky, replace(MAIZE, planted=date(2026, 12, 1)), GROUND, given) for method in METHODS]
+    assert all(season.at[date(2027, 1, 5), "irrigation_mm"] == 20 and len(season) == 60 for season in found)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +103,8 @@ def test_a_simulation_that_is_always_too_dry_is_found_out_from_other_plots_the_s
 def test_a_day_that_was_not_simulated_and_a_reading_in_per_cent_are_refused() -> None:
     with pytest.raises(DataError, match="2026-08-01 was not simulated; the balance runs from 2026-06-01"):
         probe.situation(simulated(), GROUND, date(2026, 8, 1))
+    with pytest.raises(DataError, match="2026-07-10 was not simulated"):
+        probe.measured(simulated(), GROUND, read(40))
     with pytest.raises(DataError, match="looks like per cent"):
         probe.situation(simulated(), GROUND, on(17), [read(10, content=25.0)])
     with pytest.raises(DataError, match="measured depletion fraction is 45"):
@@ -132,14 +133,16 @@ def plot(stem: str) -> tuple[pd.DataFrame, soil.Soil, list[probe.Reading]]:
 
 def season(positions: range) -> tuple[list[probe.Situation], list[float], list[str]]:
     """Every reading of some positions but the first, as one that nobody has looked at yet."""
-    known, truth, names = [], [], []
+    known: list[probe.Situation] = []
+    truth: list[float] = []
+    names: list[str] = []
     for position in positions:
         for stem in (f"cotton2018p{position:02d}-{repeat}" for repeat in (1, 2, 3, 4)):
             daily, ground, readings = plot(stem)
-            for before, now in pairwise(readings):
-                known.append(probe.situation(daily, ground, now.stands_for, [before]))
-                truth.append(probe.measured(daily, ground, now))
-                names.append(stem)
+            before, depletions = probe.pairs(daily, ground, readings)
+            known += before
+            truth += depletions
+            names += [stem] * len(before)
     return known, truth, names
 
 
