@@ -84,7 +84,8 @@ class Advice:
         on: The day, at whose end.
         answer: irrigate, wait or NOT ASSESSED.
         depth_mm: To be given by the system, mm; 0 unless irrigating.
-        confidence: Probability that the answer is right about the limit, None where not assessed.
+        confidence: Probability that the limit is reached where water is called for, that it is not where the zone can
+            wait, None where not assessed; rain or the system may then still spare the water.
         probability: Probability that the depletion has reached the limit, likewise.
         depletion: Ends of its 90 % interval as fractions of the available water, likewise.
         reason: One or more sentences a person can check.

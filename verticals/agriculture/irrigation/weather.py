@@ -211,7 +211,10 @@ def _vapour(row: Mapping[str, float], estimates: dict[str, int]) -> float:
         return et.vapour_from_humidity(tmax_c=high, tmin_c=low, rhmax_pct=row["rhmax_pct"], rhmin_pct=row["rhmin_pct"])
     if _has(row, "rhmean_pct"):
         return et.vapour_from_mean_humidity(tmax_c=high, tmin_c=low, rhmean_pct=row["rhmean_pct"])
-    _estimated(estimates, "humidity estimated: dew point taken as the least temperature (FAO-56 eq. 48)")
+    _estimated(
+        estimates,
+        "humidity estimated: dew point taken as the least temperature, too moist for dry climates (FAO-56 eq. 48),",
+    )
     return et.vapour_from_dew_point(tdew_c=low, tmax_c=high)
 
 

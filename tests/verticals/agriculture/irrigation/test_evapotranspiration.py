@@ -114,6 +114,20 @@ def test_more_sun_means_more_water_use_wherever_the_sun_stands_high(drawn, share
     assert reference(drawn, share) <= reference(drawn, share + 0.1) + 1e-9
 
 
+@settings(max_examples=100, deadline=None)
+@given(days, st.floats(0.3, 1))
+def test_the_agricultural_research_service_s_own_equation_gives_the_same_within_half_a_per_cent(drawn, share) -> None:
+    refet = pytest.importorskip("pyfao56.refet")
+    high, low = drawn["tmax_c"], drawn["tmax_c"] - drawn["swing"]
+    where = {"latitude_deg": drawn["latitude"], "day": int(drawn["day"])}
+    theirs = refet.ascedaily(
+        "S", drawn["elevation"], drawn["latitude"], int(drawn["day"]),
+        share * et.clear_sky(elevation_m=drawn["elevation"], **where), high, low,
+        vapr=drawn["wetness"] * et.saturation(temperature_c=low), wndsp=drawn["wind"], wndht=2.0,
+    )  # fmt: skip
+    assert reference(drawn, share) == pytest.approx(max(0.0, theirs), rel=0.005, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [

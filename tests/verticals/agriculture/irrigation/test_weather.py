@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from shared.errors import DataError
+from verticals.agriculture.drawing import weather as drawn
 from verticals.agriculture.irrigation import weather
 
 STATION = weather.Station(latitude_deg=50.8, elevation_m=100, wind_height_m=10)
@@ -83,6 +84,12 @@ def test_an_empty_cell_is_a_gap_too_and_bridging_touches_no_measured_day(tmp_pat
 def test_a_wrong_table_is_one_sentence_with_file_and_day(tmp_path, rows, sentence) -> None:
     with pytest.raises(DataError, match=sentence):
         read(rows, tmp_path)
+
+
+def test_a_drawn_season_is_read_without_any_estimate() -> None:
+    found = weather.checked(drawn.season(4), weather.Station(latitude_deg=50, elevation_m=200))
+    assert found.remarks == ("columns not used: hours_rh90",)
+    assert len(found.days) == 140 and 1 < found.days["eto_mm"].mean() < 6
 
 
 def test_a_station_in_feet_or_without_a_latitude_is_refused() -> None:
