@@ -55,9 +55,7 @@ def temperatures(*, tmax_c: float, tmin_c: float) -> tuple[float, float]:
 def pressure(*, elevation_m: float) -> float:
     """Atmospheric pressure in kPa at an elevation above sea level (FAO-56 eq. 7)."""
     hint = "give metres: this looks like feet" if elevation_m > _HIGHEST_M else ""
-    within("elevation", elevation_m, _OFFSET_MJ = 0.5
-"""What a pyranometer may add up in a day on which there is nothing to measure."""
-_DEEPEST_M, _HIGHEST_M, "m", hint)
+    within("elevation", elevation_m, _DEEPEST_M, _HIGHEST_M, "m", hint)
     return 101.3 * math.pow((293 - 0.0065 * elevation_m) / 293, 5.26)
 
 
