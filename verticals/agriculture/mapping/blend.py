@@ -16,7 +16,7 @@ from verticals.agriculture.raster.pixels import READ, UNREADABLE, Raster
 
 WINDOW_FLOOR = 1e-2
 """Least weight along a side. At half overlap it leaves 1 % of a tile's step at its border."""
-_BATCH_PIXELS = 1_000_000
+_BATCH_PIXELS = 500_000
 """Pixels of the tiles asked for at once: a network's own memory grows with them."""
 
 
@@ -123,14 +123,15 @@ def _batches(
 ) -> Iterator[tuple[list[int], NDArray[np.float32], NDArray[np.uint8]]]:
     """Left edges in cells, shares of readable pixels ``(n,)``, and tiles ``(n, side, side, 3)``."""
     good = validity == READ
-    chosen = [x for x in laid.xs if asked[:, x : x + laid.cells].any() and good[:, _pixels(laid, x)].any()]
+    whole = bool(good.all())
+    chosen = [x for x in laid.xs if asked[:, x : x + laid.cells].any() and (whole or good[:, _pixels(laid, x)].any())]
     many = max(1, _BATCH_PIXELS // laid.side**2)
     for start in range(0, len(chosen), many):
         xs = chosen[start : start + many]
         tiles = np.empty((len(xs), laid.side, laid.side, 3), np.uint8)
         share = np.empty(len(xs), np.float32)
         for tile, (k, x) in zip(tiles, enumerate(xs), strict=True):
-            share[k] = _fill(tile, rgb[:, _pixels(laid, x)], good[:, _pixels(laid, x)])
+            share[k] = _fill(tile, rgb[:, _pixels(laid, x)], None if whole else good[:, _pixels(laid, x)])
         yield xs, share, tiles
 
 
@@ -138,14 +139,14 @@ def _pixels(laid: Layout, x: int) -> slice:
     return slice(x * laid.stride, min((x + laid.cells) * laid.stride, laid.width))
 
 
-def _fill(tile: NDArray[np.uint8], rgb: NDArray[np.uint8], good: NDArray[np.bool_]) -> float:
-    """Put a picture into a tile of full size; returns the share of the tile's pixels that were read."""
-    height, width = good.shape
+def _fill(tile: NDArray[np.uint8], rgb: NDArray[np.uint8], good: NDArray[np.bool_] | None) -> float:
+    """Put a picture into a tile of full size, None for good everywhere; returns the share of the tile that was read."""
+    height, width = rgb.shape[:2]
     tile[:height, :width] = rgb
-    if good.all():
+    if good is None or good.all():
         if (height, width) != tile.shape[:2]:
             tile[...] = np.pad(rgb, ((0, len(tile) - height), (0, tile.shape[1] - width), (0, 0)), "edge")
-        return float(good.size / (tile.shape[0] * tile.shape[1]))
+        return height * width / (tile.shape[0] * tile.shape[1])
     mean = np.rint(rgb[good].mean(0)).astype(np.uint8)
     tile[height:] = tile[:, width:] = mean
     tile[:height, :width][~good] = mean
@@ -188,6 +189,9 @@ def _share(pixels: NDArray[np.bool_], laid: Layout) -> NDArray[np.float32]:
     """Share of each cell's pixels inside the raster that are set."""
     if laid.stride == 1:
         return pixels.astype(np.float32)
+    if pixels.all() or not pixels.any():
+        shape = tuple(-(-side // laid.stride) for side in pixels.shape)
+        return np.full(shape, pixels.flat[0], np.float32)
     down, across = (np.arange(0, side, laid.stride) for side in pixels.shape)
     counts = np.add.reduceat(np.add.reduceat(pixels, down, 0, np.int32), across, 1)
     sizes = np.outer(*(np.diff([*starts, side]) for starts, side in zip((down, across), pixels.shape, strict=True)))

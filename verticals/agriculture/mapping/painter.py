@@ -98,7 +98,9 @@ def place_probabilities(class_map: NDArray[np.float32]) -> NDArray[np.float32]:
         ``(n, labels, rows, columns)`` float32, adding up to 1 over the labels.
     """
     score = class_map.mean((2, 3), keepdims=True, dtype=np.float32)
-    scaled = score + (class_map - score) / np.float32(np.sqrt(class_map.shape[2] * class_map.shape[3]))
+    scaled: NDArray[np.float32] = score + (class_map - score) / np.float32(
+        np.sqrt(class_map.shape[2] * class_map.shape[3])
+    )
     scaled -= scaled.max(1, keepdims=True)
     np.exp(scaled, out=scaled)
     scaled /= scaled.sum(1, keepdims=True)
