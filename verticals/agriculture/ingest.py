@@ -80,7 +80,10 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
 
 def _take(path: Path, name: str, home: Path, harvest: Harvest, said: Said | None, tile: int, halo: int) -> None:
     if path.suffix.lower() in RASTERS and said is None:
-        orthomosaic.cut(path, name, harvest, tile=tile, halo=halo)
+        try:
+            orthomosaic.cut(path, name, harvest, tile=tile, halo=halo)
+        except LoupeError as error:
+            orthomosaic.refuse(path, name, harvest, error)
         return
     if said is None:
         folder = terms.find(path.parent.name) if path.parent != home else None

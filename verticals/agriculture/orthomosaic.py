@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shared.data import images
 from shared.data.tiles import Tile, grid
-from shared.errors import DataError, Problem, require
+from shared.errors import DataError, LoupeError, Problem, require
 from shared.records import Box, Finding, Provenance, Sample
 from verticals.agriculture import truth
 from verticals.agriculture.harvest import FRAMES, Harvest, tell_hectares
@@ -108,11 +108,29 @@ def cut(path: Path, name: str, harvest: Harvest, *, tile: int, halo: int) -> Non
             tiles=max(LEAST_TILES, round(BLOCK_M / (tile * facts.gsd_m))),
         )
         harvest.remarks += [Problem(name, text) for text in (*facts.remarks, *(fields.remarks if fields else ()))]
-        harvest.kinds["orthomosaics"] += 1
+        before = len(harvest.samples)
         for block in _blocks(source, tile):
             _take(source, block, harvest, tile=tile, halo=halo)
         _beyond(source)
+        if len(harvest.samples) == before and not source.lost:
+            raise DataError(f"{path}: holds no pixel with a value: nothing was flown; export the orthomosaic again")
         _account(source, harvest)
+        harvest.kinds["orthomosaics"] += 1
+
+
+def refuse(path: Path, name: str, harvest: Harvest, error: LoupeError) -> None:
+    """Count the hectares of a field whose orthomosaic cannot be used, where its boundary tells them."""
+    beside, why = truth.companions(path)["boundary"], str(error)
+    try:
+        fields = boundaries.read(beside).fields if beside is not None else None
+    except LoupeError:
+        fields = None
+    if fields is not None:
+        ha = float(hectares(fields.geometry, fields.crs).sum())
+        harvest.hectares["not_examined"] += ha
+        harvest.hectares["field"] = harvest.hectares["examined"] + harvest.hectares["not_examined"]
+        why = f"{why}; {tell_hectares(ha)} are NOT EXAMINED"
+    harvest.not_examined(name, why)
 
 
 def _synthetic(path: Path) -> bool:

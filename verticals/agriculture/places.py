@@ -9,7 +9,7 @@ from shared.records import Decision, Finding, Verdict
 from verticals.agriculture.decide import Treatment, treatment
 from verticals.agriculture.harvest import told_hectares
 from verticals.agriculture.taxonomy import terms
-from verticals.agriculture.taxonomy.terms import HEALTHY
+from verticals.agriculture.taxonomy.terms import HEALTHY, UNKNOWN
 
 HOLDS = 0.02
 """Share of a place's known area from which a condition counts as there: 2 % of a tile of 3 m is a circle of 0.5 m, one
@@ -110,8 +110,9 @@ def _place(frame: str, decision: Decision | None, known: Sequence[Finding]) -> P
 
 
 def _only_possible(findings: Sequence[Finding]) -> bool:
-    """Whether something sought was named that is less likely than not."""
-    return any((t := terms.find(f.label)) is not None and t.sought and f.risk < 0.5 for f in findings)
+    """Whether a condition was named although nothing sought is likelier than not."""
+    named = [(terms.find(f.label), f.risk) for f in findings]
+    return any(t is not None and t.sought and t.code != UNKNOWN and risk < 0.5 for t, risk in named)
 
 
 def _true(areas: Mapping[str, float], known: Sequence[Finding]) -> str:
