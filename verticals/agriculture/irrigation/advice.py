@@ -128,7 +128,7 @@ def advise(
     chance = state.probability(rule.depletion_limit)
     low, high = state.interval()
     found = (
-        f"depletion {state.mean:.0%} of {where.available_mm:.0f} mm (90 % interval {low:.0%} to {high:.0%}), "
+        f"depletion {state.mean:.0%} of {where.available_mm:.0f} mm (90% interval {low:.0%} to {high:.0%}), "
         f"probability {chance:.0%} of at least {rule.depletion_limit:.0%}; water is given from {rule.threshold:.0%}"
     )
     answer, depth, why = _decide(state, where.available_mm, chance, system, rule, forecast_rain_mm)

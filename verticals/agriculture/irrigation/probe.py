@@ -7,8 +7,9 @@ is known without learning (Bishop 2006, section 3.3):
 - with a reading at most :data:`STALEST_DAYS` old, around "last reading + simulated change since";
 - without, around the simulation alone.
 
-With no pair learned they are exactly those, and the spread says how little that is. Nothing is known about later days
-than a pair's; which pairs may be learned from is the caller's choice.
+With no pair learned they are exactly those, and the spread says how little that is. Which pairs may be learned from is
+the caller's choice: for advice, those of earlier days. Pairs of one day share that day's errors (weather, probe), which
+the spread does not know: learned from few days it is too narrow.
 """
 
 import math
