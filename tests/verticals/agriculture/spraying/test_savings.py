@@ -101,6 +101,7 @@ def test_recall_without_a_miss_is_bounded_by_the_number_of_diseased_blocks() -> 
     curve = savings.savings_curve(on, truth, on.inside, truth=truth, block_m=30)
     best = curve.points[-1]
     assert 5 <= curve.blocks <= 16
+    assert any("too narrow" in remark for remark in curve.remarks)
     assert best.recall_low == pytest.approx(0.025 ** (1 / curve.blocks)) and best.recall_high == 1
 
 
