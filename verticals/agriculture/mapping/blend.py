@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.errors import DataError
 from verticals.agriculture.mapping.tiles import Layout, Rows
-from verticals.agriculture.raster.pixels import READ, UNREADABLE, Raster
+from verticals.agriculture.raster.pixels import NO_DATA, READ, UNREADABLE, Raster
 
 WINDOW_FLOOR = 1e-2
 """Least weight along a side. At half overlap it leaves 1 % of a tile's step at its border."""
@@ -93,8 +93,8 @@ def blended(
     total = np.zeros((labels + 2, laid.cells, laid.columns), np.float32)
     for i, y in enumerate(laid.ys):
         top, bottom = y * laid.stride, min((y + laid.cells) * laid.stride, laid.height)
-        rgb, validity = rows.take(top, bottom)
         asked = np.ones((_cell_rows(laid, y), laid.columns), bool) if inside is None else inside(y, y + laid.cells)
+        rgb, validity = rows.take(top, bottom) if asked.any() else _unread(bottom - top, laid.width)
         for x, share, tiles in _batches(laid, rgb, validity, asked):
             painted = predictor(tiles)
             painted = painted if isinstance(painted, Painted) else Painted(painted)
@@ -105,6 +105,11 @@ def blended(
         done = (laid.rows if last else laid.ys[i + 1]) - y
         yield _strip(laid, y, total[:, :done], asked[:done], validity, novel)
         _move_up(total, done)
+
+
+def _unread(height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Rows without a cell that is asked for: they cost no reading."""
+    return np.empty((height, 0, 3), np.uint8), np.full((height, width), NO_DATA, np.uint8)
 
 
 def _move_up(total: NDArray[np.float32], rows: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from shared.errors import ConfigError, DataError, require
 from shared.inference.bundle import file_hash
@@ -32,7 +33,7 @@ class Settings:
     Attributes:
         side: Pixels of a tile across and down, a multiple of ``stride``.
         stride: Pixels of a cell of the map.
-        overlap: Share of a tile that it has in common with the next.
+        overlap: Share of a tile that it has in common with the next. Below a half, tiles of few cells show seams.
         novelty_limit: Cells with a higher novelty are NOT EXAMINED; None takes all.
         least_read: Cells with a smaller share of readable pixels are NOT EXAMINED.
         severity_pct: Severity of each label of the crop's canopy in per cent, e.g. 0 for healthy and 100 for diseased
@@ -89,7 +90,8 @@ def paint(
         bundle: Name and hash of the predictor, for the record.
 
     Raises:
-        DataError: The field does not touch the raster, a severity names no label, or what the parts say.
+        DataError: The field does not touch the raster, no pixel has data and no field is given, a severity names no
+            label, or what the parts say.
     """
     foreign = sorted(set(settings.severity_pct) - set(labels))
     if foreign:
@@ -104,11 +106,18 @@ def paint(
         reasons.beyond(outline)
 
     def painted() -> Iterator[Rows]:
-        for strip in blend.blended(raster, predictor, laid, labels=len(labels), inside=inside):
+        anything = False
+        strips = blend.blended(raster, predictor, laid, labels=len(labels), inside=inside)
+        for strip in tqdm(strips, "mapping", total=len(laid.ys), unit="row of tiles", disable=None):
             validity = _judged(strip, settings, bounded=outline is not None, reasons=reasons)
             rows = Rows(strip.row, strip.probabilities, validity, _severity(strip, labels, settings))
             meter.add(strip.row, np.where(rows.validity == EXAMINED, rows.probabilities, np.float32(np.nan)))
+            anything = anything or bool(validity.any())
             yield rows
+        if not anything:
+            raise DataError(
+                f"{facts.path}: no pixel of it has data; look whether the right file was given, or its nodata"
+            )
 
     done = field_map.write(
         out,
@@ -153,7 +162,13 @@ def _outline(boundary: Any, grid: Grid, path: Path) -> Any:
     """The field as one geometry in the map's CRS."""
     if boundary.crs is None:
         raise DataError("the field's boundary has no CRS; set the one it was drawn in")
-    outline = boundary.to_crs(grid.crs).geometry.union_all()
+    shapes = boundary.to_crs(grid.crs).geometry
+    if not shapes.is_valid.all() or not np.isfinite(shapes.total_bounds).all():
+        raise DataError(
+            "the field's boundary has rings that cross themselves, or coordinates beyond its CRS; repair it, or look "
+            "whether latitude and longitude are swapped"
+        )
+    outline = shapes.union_all()
     raster = _rectangle(grid)
     if not outline.intersects(raster):
         apart = outline.distance(raster)

@@ -99,7 +99,7 @@ def _starts(length: int, cells: int, step: int) -> tuple[int, ...]:
 
 
 class Rows:
-    """The picture's rows, in windows that only move down: each pixel is asked for once, and few are held."""
+    """The picture's rows, in windows that only move down: each pixel is read once at most, and few are held."""
 
     def __init__(self, raster: Raster) -> None:
         self._raster = raster
@@ -116,6 +116,9 @@ class Rows:
             bottom: At most the raster's height.
         """
         facts = self._raster.facts
+        if top > self._bottom:  # nothing was asked for in between, so nothing is read
+            self._rgb, self._validity = self._rgb[:0], self._validity[:0]
+            self._top = self._bottom = top
         while self._bottom < bottom:
             end = min(self._bottom + CHUNK_ROWS, facts.height)
             read = self._raster.read(Box(0, self._bottom, facts.width, end))

@@ -158,6 +158,8 @@ def test_the_card_says_what_the_map_was_made_of(painted: FieldMap) -> None:
     assert card["raster"]["sha256"] and card["bundle"]["name"] == "by colour"
     assert card["settings"]["side"] == 32 and card["seam"]["steps"] > 0
     assert 0 < card["seam"]["ratio"] < 1.1
+    beside = {"map.json", "class.tif.aux.xml", "validity.tif.aux.xml"}
+    assert {p.name for p in painted.folder.iterdir()} == beside | {p.name for p in painted.rasters}
     assert FieldMap.open(painted.folder).labels == LABELS and painted.grid.gsd_m == pytest.approx(GSD)
 
 
@@ -202,10 +204,12 @@ def test_a_map_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> Non
 
 
 def test_wrong_inputs_are_one_sentence_each(tmp_path: Path) -> None:
+    swapped = geopandas.GeoDataFrame(geometry=[shapely.Polygon([(0, 0), (9, 9), (9, 0), (0, 9)])], crs=4326)
     away = boundary(1, 1, 20, 20).translate(0.01, 0).to_frame("geometry").set_crs(4326)
     with open_raster(orthomosaic(tmp_path / "a.tif")) as raster:
         for words, change in (
             ("m beside the raster", {"boundary": away}),
+            ("swapped", {"boundary": swapped}),
             ("has no CRS", {"boundary": away.set_crs(None, allow_override=True)}),
             ("no label of the map", {"settings": Settings(32, severity_pct={"rust": 5.0})}),
             ("not one of the map's", {"ok_label": "fine"}),
