@@ -1,6 +1,6 @@
 """What the model saw in one tile or picture in; spray, scout, pass or NOT EXAMINED out, by the site's policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -94,8 +94,8 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     """
     policy = config.load(AgriculturePolicy, DEFAULT_POLICY, *([policy_file] if policy_file else []))
     limit, doubt = _limit(case, policy)
-    blind = [seen for seen in case.seen if _likeliest(seen.probabilities) == NOT_A_LEAF]
-    looks = [_look(seen, limit, doubt, policy) for seen in case.seen if seen not in blind]
+    blind = [seen for seen in case.seen if _is_blind(seen)]
+    looks = [_look(seen, limit, doubt, policy) for seen in case.seen if not _is_blind(seen)]
     flagged = sorted((look for look in looks if look.why), key=lambda look: (look.treatment != "spray", -look.risk))
     unseen = _unseen(case, policy, blind)
     examined = case.examined * len(looks) / len(case.seen) if case.seen else 0.0
@@ -167,8 +167,11 @@ def _is_sought(word: str) -> bool:
     return term is None or term.sought
 
 
-def _likeliest(probabilities: Mapping[str, float]) -> str:
-    return max(probabilities, key=lambda word: probabilities[word]) if probabilities else ""
+def _is_blind(seen: Seen) -> bool:
+    """Whether the picture most likely shows no plant at all."""
+    best = max(seen.probabilities, key=lambda word: seen.probabilities[word], default="")
+    term = terms.find(best)
+    return term is not None and term.code == NOT_A_LEAF
 
 
 def _unseen(case: Case, policy: AgriculturePolicy, blind: Sequence[Seen]) -> list[str]:

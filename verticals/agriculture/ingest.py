@@ -10,8 +10,8 @@ from shared.data import images
 from shared.errors import ConfigError, DataError, LoupeError, Problem
 from shared.vertical import Ingested
 from verticals.agriculture import orthomosaic, photographs, truth
+from verticals.agriculture.blocks import HALO_PX, TILE_PX
 from verticals.agriculture.harvest import FRAMES, Harvest
-from verticals.agriculture.orthomosaic import HALO_PX, TILE_PX
 from verticals.agriculture.photographs import TABLE, Said
 from verticals.agriculture.taxonomy import terms
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from shared.errors import DataError
 from shared.vertical import Ingested
+from verticals.agriculture.blocks import HALO_PX, TILE_PX
 from verticals.agriculture.drawing.field import draw
 from verticals.agriculture.drawing.setting import Setting
 from verticals.agriculture.ingest import ingest
-from verticals.agriculture.orthomosaic import HALO_PX, TILE_PX
 
 rasterio = pytest.importorskip("rasterio", reason="the extra 'agriculture' is not installed")
 FIELD = Setting(width=700, height=640, gsd_m=0.05, patch_m=6.0, weeds=0.01, infestation=0.3, uncovered=0.04)
@@ -169,6 +169,7 @@ def test_frames_of_a_drone_become_tiles_of_one_flight(tmp_path: Path) -> None:
     assert first.provenance["lat"] == pytest.approx(50.00001) and first.provenance["height_m"] == 20
 
 
+@pytest.mark.long
 def test_every_real_raster_is_cut_into_tiles_or_refused_with_its_sentence(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "agriculture" / "geotiff"
     found = ingest(folder, tmp_path / "out", tile=256)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
 
 from verticals.agriculture.drawing.random_fields import Field, Rng, gaussian_field, grain
 from verticals.agriculture.drawing.stand import Crowns, Places, pixels
@@ -61,7 +61,7 @@ def spread(
     healthy = np.full(len(places), -1, np.int8), np.zeros(len(places), np.float32)
     if not kinds or not len(places) or share <= 0:
         return Epidemic(*healthy)
-    scores = [norm.ppf((rankdata(values) - 0.5) / len(values)) for values in fields]
+    scores = [ndtri((values.argsort().argsort() + 0.5) / len(values)) for values in fields]
     worst, kind = np.max(scores, 0), np.argmax(scores, 0).astype(np.int8)
     edge = float(np.quantile(worst, 1 - share))
     above = worst - edge
@@ -79,7 +79,7 @@ def lesions(rng: Rng, severity: Field, size_px: float) -> Field:
     z = grain(rng, severity.shape, size_px)
     # A table, because the normal quantile of every pixel would take as long as all the rest.
     steps = np.linspace(0, 1, 2049)
-    cut = norm.isf(np.clip(steps, 1e-4, 1 - 1e-4)).astype(np.float32)
+    cut = -ndtri(np.clip(steps, 1e-4, 1 - 1e-4)).astype(np.float32)
     limit = cut[np.rint(severity * 2048).astype(np.int32)]
     spot = 1 / (1 + np.exp(np.clip(-(z - limit) / 0.12, -30, 30)))
     return np.where(severity > 0, spot, 0).astype(np.float32)
