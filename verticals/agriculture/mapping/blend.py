@@ -151,7 +151,7 @@ def _fill(tile: NDArray[np.uint8], rgb: NDArray[np.uint8], good: NDArray[np.bool
     if good is None or good.all():
         if (height, width) != tile.shape[:2]:
             tile[...] = np.pad(rgb, ((0, len(tile) - height), (0, tile.shape[1] - width), (0, 0)), "edge")
-        return height * width / (tile.shape[0] * tile.shape[1])
+        return float(height * width / (tile.shape[0] * tile.shape[1]))
     mean = np.rint(rgb[good].mean(0)).astype(np.uint8)
     tile[height:] = tile[:, width:] = mean
     tile[:height, :width][~good] = mean
