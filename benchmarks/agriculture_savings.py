@@ -111,7 +111,7 @@ def tell_curves(options: argparse.Namespace) -> None:
             mark = " *" if point.saved >= ARTICLE_SAVED else ""
             cells.append(f"{100 * point.saved:.0f} [{100 * point.saved_low:.0f} .. {100 * point.saved_high:.0f}]{mark}")
         print(f"| sections of {section:g} m | " + " | ".join(cells) + f" | {100 * top:.0f} |")
-    print(f"\n* at least the {ARTICLE_SAVED:.0%} of the article, which names no machine, buffer or recall.")
+    print(f"\n* at least the {ARTICLE_SAVED:.0%} of the article, which names no machine, buffer or recall.\n")
 
 
 def tell_coverage(options: argparse.Namespace) -> None:

@@ -25,8 +25,8 @@ THRESHOLDS = 100
 FEWEST_BLOCKS = 5
 """Diseased blocks below which no interval is given."""
 ENOUGH_BLOCKS = 30
-"""Below it the interval is given with a warning: on simulated fields with about 10 diseased blocks it held the truth in
-eight fields of ten, with 35 to 40 blocks in more than nine (benchmarks/agriculture_savings.py)."""
+"""Below it the interval is given with a warning: on simulated fields with about 11 diseased blocks it held the truth in
+eight to nine of ten, with 37 blocks in nine of ten and more (benchmarks/agriculture_savings.py)."""
 
 
 @dataclass(frozen=True)
