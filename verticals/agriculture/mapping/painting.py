@@ -90,8 +90,8 @@ def paint(
         bundle: Name and hash of the predictor, for the record.
 
     Raises:
-        DataError: The field does not touch the raster, no pixel has data and no field is given, a severity names no
-            label, or what the parts say.
+        DataError: The field does not touch the raster or is smaller than a cell; no pixel has data and no
+            field is given; a severity names no label; or what the parts say.
     """
     foreign = sorted(set(settings.severity_pct) - set(labels))
     if foreign:
@@ -115,9 +115,8 @@ def paint(
             anything = anything or bool(validity.any())
             yield rows
         if not anything:
-            raise DataError(
-                f"{facts.path}: no pixel of it has data; look whether the right file was given, or its nodata"
-            )
+            what = "no pixel of it has data" if outline is None else "the field has no cell's centre in it"
+            raise DataError(f"{facts.path}: {what}; look whether the right raster, nodata and boundary were given")
 
     done = field_map.write(
         out,
