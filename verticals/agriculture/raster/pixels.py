@@ -114,12 +114,12 @@ class Raster:
         rgb, facts = list(self._rgb()), self.facts
         shrink = max(1.0, max(facts.width, facts.height) / side)
         shape = max(1, round(facts.height / shrink)), max(1, round(facts.width / shrink))
+        whole = Box(0, 0, facts.width, facts.height)
         try:
             if not self._bad:
-                values, validity = self._at_once(Box(0, 0, facts.width, facts.height), rgb, shape)
-                return self._pixels(values, validity)
+                return self._pixels(*self._at_once(whole, rgb, shape))
         except require("rasterio.errors", extra="agriculture").RasterioIOError:
-            pass
+            self._find_bad([block for block, _ in self._blocks(whole)])
         return self._pixels(*self._thinned(rgb, shape))
 
     def _thinned(self, indexes: list[int], shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -174,20 +174,27 @@ class Raster:
         return values, validity
 
     def _find_bad(self, blocks: Sequence[tuple[int, int]]) -> None:
-        """Note which of the blocks cannot be read; each is read from a fresh handle, so that no cache hides it."""
-        damaged = require("rasterio.errors", extra="agriculture").RasterioIOError
-        window = require("rasterio.windows", extra="agriculture").Window
-        high, wide = self._block_hw
+        """Note which of the blocks cannot be read, from a fresh handle, so that no cache hides it."""
         if len(blocks) == 1:
             self._bad |= set(blocks)
             return
-        for row, column in blocks:
-            size = min(wide, self.facts.width - column * wide), min(high, self.facts.height - row * high)
-            try:
-                with self._again() as grid, damage.watched():
-                    grid.read(window=window(column * wide, row * high, *size))
-            except damaged:
-                self._bad.add((row, column))
+        # Blocks of a warp share those of the file, so each needs a handle of its own.
+        chunks = [[block] for block in blocks] if self.facts.warped else [list(blocks)]
+        for chunk in chunks:
+            with self._again() as grid:
+                self._bad |= {block for block in chunk if not self._sound(grid, *block)}
+
+    def _sound(self, grid: Any, row: int, column: int) -> bool:
+        """Whether a block can be read whole, all its bands."""
+        high, wide = self._block_hw
+        size = min(wide, self.facts.width - column * wide), min(high, self.facts.height - row * high)
+        window = require("rasterio.windows", extra="agriculture").Window(column * wide, row * high, *size)
+        try:
+            with damage.watched():
+                grid.read(window=window)
+        except require("rasterio.errors", extra="agriculture").RasterioIOError:
+            return False
+        return True
 
     def _blocks(self, piece: Box) -> Iterator[tuple[tuple[int, int], Box]]:
         """(row, column) of the file's blocks that a window touches, and the part of the window in each."""

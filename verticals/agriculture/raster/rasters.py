@@ -15,8 +15,9 @@ from verticals.agriculture.raster.facts import RasterFacts
 from verticals.agriculture.raster.georeference import Georeference, Geotransform
 from verticals.agriculture.raster.pixels import Raster
 
-CACHE_MB, WARP_MB = 256, 64
-"""GDAL's block cache (a row of 512 px tiles of a raster 40,000 px wide with four bands of 16 bit) and warp buffer."""
+CACHE_BYTES, WARP_MB = 256 * 2**20, 64
+"""GDAL's block cache and warp buffer. A row of 512 px tiles of a raster 40,000 px wide with four bands of 16 bit has
+164 MB. Rasterio takes the first in bytes where GDAL itself takes a small number for megabytes."""
 DRIVERS = ("GTiff", "VRT")
 BLANK = 0.02
 """Share of pure black or white pixels above which a raster without mask gets a remark: shadow and glare are hardly ever
@@ -48,7 +49,7 @@ def open_raster(
             :func:`verticals.agriculture.raster.georeference.settle`.
     """
     rasterio = require("rasterio", extra="agriculture")
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), _opened(path) as source:
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), _opened(path) as source:
         wkt = source.crs.to_wkt() if source.crs else None
         affine: Geotransform = tuple(source.transform)[:6]
         place = georeference.settle(path, wkt, affine, (source.width, source.height), given=crs)
