@@ -5,8 +5,8 @@
 PHOTOGRAPHS holds the folder ``agriculture`` with one folder per set and ``labels.csv`` (path,label,group). Every image
 is answered for by a head that has seen nothing of its fold; folds are drawn at random by image, or keep together what
 belongs together: recording day (deepweeds), leaf (plantvillage_apple), cluster of copies (rice_leaf), near copies
-(bean_leaf, which has no other). deepweeds has few days per species, so that its gap also holds what a day less leaves to
-learn from. N drawn fields (SYNTHETIC) are divided at random, by block and by whole field. Prints
+(bean_leaf, which has no other). deepweeds has few days per species, so that its gap also holds what a day less leaves
+to learn from. N drawn fields (SYNTHETIC) are divided at random, by block and by whole field. Prints
 Markdown; the gap is the point. Figures are means over the seeds, the interval is that of the first seed and counts
 groups.
 """

@@ -19,8 +19,8 @@ TILE_PX, HALO_PX = 64, 16
 BLOCK_M = 15.0
 """Side of a block in metres, some correlation lengths of a patch of a few metres. Blocks are what a split keeps
 whole: no window reaches into another block, and the last row and column of tiles before another block stay without a
-label, so that a labelled tile never touches one of another block. What a model does on a field that it has never seen is
-still less than blocks promise (benchmarks/field_gap.py)."""
+label, so that a labelled tile never touches one of another block. What a model does on a field that it has never
+seen is still less than blocks promise (benchmarks/field_gap.py)."""
 LEAST_TILES = 3
 """Tiles along a block at least, where :data:`BLOCK_M` would be less: two of them labelled."""
 
