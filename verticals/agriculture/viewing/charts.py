@@ -34,7 +34,6 @@ def savings(on: Ground, made: Prescribed) -> dict[str, Any]:
     rule = {"field": "colour", "type": "nominal", "scale": None}
     return {
         "height": 190,
-        "padding": 2,
         "layer": [
             {
                 "data": {"values": curve},

@@ -26,7 +26,7 @@ _EXTRA = "agriculture"
 _WGS84 = "EPSG:4326"
 _QUALITY = 88
 _OK_ALPHA, _ALPHA = 70, 235
-_HATCH = 8
+_HATCH = 7
 GREY = (90, 90, 90)
 
 Rgba = NDArray[np.uint8]
@@ -101,6 +101,11 @@ def _overlay(rgba: Rgba, hatched: NDArray[np.bool_], transform: Any, crs: str) -
     rows, columns = hatched.shape
     corners = require("rasterio.transform", extra=_EXTRA).array_bounds(rows, columns, transform)
     to, width, height = warp.calculate_default_transform(crs, _WGS84, columns, rows, *corners)
+    finer = max(1, SIDE // (2 * max(width, height)))  # a hatch of few cells would look like stripes of the field
+    if finer > 1:
+        to, width, height = warp.calculate_default_transform(
+            crs, _WGS84, columns, rows, *corners, dst_width=width * finer, dst_height=height * finer
+        )
     layers = np.moveaxis(np.dstack([rgba, hatched.astype(np.uint8)]), -1, 0)
     turned = np.zeros((5, height, width), np.uint8)
     warp.reproject(

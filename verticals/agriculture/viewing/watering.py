@@ -141,6 +141,21 @@ def lines(found: Advised) -> list[str]:
     return told
 
 
+def table(found: Advised) -> pd.DataFrame:
+    """The advice as a table for the page: one row for each zone, texts and numbers as shown."""
+    rows = [
+        {
+            "zone": a.zone or "field",
+            "advice": WORDS[a.answer],
+            "mm": round(a.depth_mm, 1),
+            "confidence": "" if a.confidence is None else f"{100 * a.confidence:.0f} %",
+            "depletion, 90 %": "" if a.depletion is None else f"{a.depletion[0]:.0%} to {a.depletion[1]:.0%}",
+        }
+        for a in found.advice
+    ]
+    return pd.DataFrame(rows)
+
+
 def _planting(farm: Farm) -> Planting:
     crop = crops.crop(farm.crop, edition=farm.edition)
     if not 0 <= farm.region < len(crop.lengths):

@@ -46,7 +46,7 @@ def items(field_map: FieldMap, zones: Any) -> tuple[Item, ...]:
                 probability=row.probability,
                 risk=1.0 if field_map.ok_label is None else float(row.label != field_map.ok_label),
                 area_mm2=row.area_ha * _MM2_PER_HECTARE,
-                reasons=(why, *((f"mean severity {row.severity:.0f} % of the canopy",) if known else ())),
+                reasons=(why, *((f"{row.severity:.0f} % of its canopy diseased",) if known else ())),
                 batch=field_map.folder.name,
                 payload={
                     "samples": [card],

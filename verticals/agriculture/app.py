@@ -1,0 +1,394 @@
+"""The agronomists' page: a map of a field, its zones to be judged, its prescription and its irrigation.
+
+Started by ``loupe review agriculture``, or ``streamlit run verticals/agriculture/app.py -- --store FILE --map FOLDER``.
+"""
+
+import argparse
+import html
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+# Streamlit puts this folder first on sys.path: there decide.py would pass for anybody's module of that name.
+sys.path[:] = [p for p in sys.path if not p or Path(p).resolve() != HERE]
+if str(HERE.parents[1]) not in sys.path:
+    sys.path.append(str(HERE.parents[1]))
+
+import streamlit as st  # noqa: E402
+
+from shared import taxonomy  # noqa: E402
+from shared.errors import LoupeError  # noqa: E402
+from shared.records import Review  # noqa: E402
+from shared.review import launch, texts, ui  # noqa: E402
+from shared.review.store import Store  # noqa: E402
+from verticals.agriculture.irrigation.advice import NOT_CLAIMED  # noqa: E402
+from verticals.agriculture.spraying import machine, terminal_profiles  # noqa: E402
+from verticals.agriculture.viewing import (  # noqa: E402
+    charts,
+    decks,
+    judging,
+    prescriptions,
+    scenes,
+    watering,
+    zone_items,
+)  # fmt: skip
+from verticals.agriculture.viewing.scenes import Scene  # noqa: E402
+
+TITLE = "Field map"
+PANELS = ("Zone", "Spraying", "Irrigation")
+LABELS = taxonomy.load(HERE / "labels.toml")
+KEPT = ("sprayer", "targets", "how", "by-recall", "by-threshold", "farm", "day", "rain")
+_DIGITS = "123456789"
+_LOOK = decks.Look()
+_STYLE = """<style>
+.stMainBlockContainer {padding: 0.7rem 1.2rem 0 1.2rem}
+.stAppHeader {display: none}
+.stVerticalBlock {gap: 0.45rem}
+.stButton button {min-height: 2.1rem; padding: 0 0.5rem}
+.line {font-variant-numeric: tabular-nums; font-size: 0.95rem}
+.line b.not-examined {background: #333; color: #fff; padding: 0.1rem 0.5rem; border-radius: 0.2rem}
+.legend {font-size: 0.82rem}
+.line i {display: inline-block; width: 0.8rem; height: 0.8rem; margin: 0 0.3rem 0 0.9rem; border: 1px solid #555}
+.line i.hatch {background: repeating-linear-gradient(45deg, #5a5a5a 0 4px, #ebebeb 4px 8px)}
+table.facts {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem}
+table.facts td {border: none; padding: 0.05rem 0} table.facts td + td {text-align: right; font-weight: 600}
+</style>"""
+
+
+def started() -> tuple[launch.Options, str]:
+    """Store and reviewer as for every page, and the map or raster it is started with."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--map", default="")
+    known, rest = parser.parse_known_args(sys.argv[1:])
+    return launch.options(rest), known.map
+
+
+@st.cache_resource(show_spinner=False)
+def opened(url: str) -> Store:
+    """The review store, opened once."""
+    return Store.open(url)
+
+
+@st.cache_resource(show_spinner="reading the map", max_entries=4)
+def scene(path: str, changed: float) -> Scene:
+    """What is shown of a map or raster, read once for each time it was written."""
+    return scenes.read(Path(path))
+
+
+@st.cache_resource(show_spinner="laying the sprayer over the field", max_entries=24)
+def ground(path: str, changed: float, wish: prescriptions.Wish, said: tuple[tuple[int, str], ...]) -> Any:
+    """The map on a machine's grid with zones as judged, once for each wish."""
+    on = scene(path, changed)
+    assert on.field_map is not None and on.outline is not None
+    shapes = [(on.zones.geometry.iloc[i], label) for i, label in said]
+    return prescriptions.ground(on.field_map, on.outline, wish, shapes)
+
+
+def name(code: str) -> str:
+    """The label's name for people."""
+    found = LABELS.find(code)
+    return found.name if found else code
+
+
+def where(path: str) -> float:
+    """When a map or raster was last written; a new one is read anew."""
+    card = Path(path) / "map.json"
+    file = card if card.is_file() else Path(path)
+    return file.stat().st_mtime if file.exists() else 0.0
+
+
+def page(options: launch.Options, given: str) -> None:
+    """The map's page, or that of findings where the store has nothing else."""
+    store = opened(options.store)
+    queued = store.items()
+    maps = zone_items.maps(queued)
+    if not given and not maps and queued:
+        ui.page("Tiles of fields", LABELS, options=options, words=ui.Words(frame="Tile"))
+        return
+    st.set_page_config(page_title=TITLE, layout="wide")
+    st.html(_STYLE)
+    known = [given] if given else [str(path) for path in maps]
+    path = st.selectbox("Map", known, label_visibility="collapsed") if len(known) > 1 else known[0] if known else ask()
+    if not path:
+        return
+    on = scene(path, where(path))
+    if on.items:
+        store.add_items(on.items)
+    standing = zone_items.verdicts(on.items, store.standing())
+    head(on, standing, options)
+    left, right = st.columns([0.64, 0.36], gap="medium")
+    with left:
+        show(on, standing)
+    with right:
+        panel = st.segmented_control("Panel", PANELS, default=PANELS[0], label_visibility="collapsed", key="panel")
+        with ui.errors():
+            if panel == PANELS[1]:
+                spraying(on, path, standing)
+            elif panel == PANELS[2]:
+                irrigation(path)
+            else:
+                zone(on, store, standing)
+
+
+def ask() -> str:
+    """A place for the path of a map or an orthomosaic, where none was given."""
+    st.title(TITLE)
+    st.info(
+        "Map a field with `loupe map BUNDLE RASTER -o MAP`, queue its zones with `loupe zones MAP --store "
+        "reviews.sqlite`; or give a map's folder or an orthomosaic here. No model is needed to look at it."
+    )
+    return str(st.text_input("Folder of a map, or an orthomosaic (.tif, .vrt)")).strip()
+
+
+def head(on: Scene, standing: dict[int, Review], options: launch.Options) -> None:
+    """The field in one line: what nobody looked at is always in it."""
+    ha = on.hectares
+    first, second = st.columns([0.78, 0.22], vertical_alignment="center")
+    drawn = " &nbsp; <b>SYNTHETIC: drawn, not photographed</b>" if on.synthetic else ""
+    first.html(
+        f'<div class="line"><b>{html.escape(on.name)}</b> &nbsp; field {ha["field"]:.3f} ha &nbsp; examined '
+        f'{ha["examined"]:.3f} ha &nbsp; <b class="not-examined">NOT EXAMINED {ha["not_examined"]:.3f} ha</b> &nbsp; '
+        f"{len(on.items)} zones, {len(standing)} judged{drawn}</div>"
+    )
+    if "reviewer" not in st.session_state:
+        st.session_state["reviewer"] = options.reviewer
+    second.text_input("Your name", key="reviewer", placeholder="your name, to judge", label_visibility="collapsed")
+
+
+# ------------------------------------------------------------------ map
+
+
+def show(on: Scene, standing: dict[int, Review]) -> None:
+    """Raster, classes and zones over each other; a click chooses a zone."""
+
+    def clicked() -> None:
+        picked = (st.session_state["deck"].selection.objects or {}).get(decks.ZONES, [])
+        if picked:
+            choose(int(picked[0]["properties"]["zone"]) - 1)
+
+    zones = on.zones
+    if zones is not None:
+        zones = zones.assign(label=[standing[i].label if i in standing else z for i, z in enumerate(zones.label)])
+    with st.container(key="map"):
+        look = decks.Look(*(st.session_state.get(k, d) for k, d in sliders()), _LOOK.width, _LOOK.height)
+        chart = decks.deck(
+            look, raster=on.raster, classes=on.classes, zones=zones, not_examined=on.not_examined,
+            outline=on.outline_frame, colours=on.colours, selected=chosen(on) + 1,
+        )  # fmt: skip
+        st.pydeck_chart(chart, height=look.height, on_select=clicked, selection_mode="single-object", key="deck")
+    legend(on)
+    for column, (key, default) in zip(st.columns(3), sliders(), strict=True):
+        column.slider(f"Opacity of {key}", 0.0, 1.0, default, 0.05, key=key)
+    with st.expander(f"What to know about this map ({len(on.remarks)})"):
+        for remark in on.remarks:
+            st.caption(texts.plain(remark))
+
+
+def sliders() -> tuple[tuple[str, float], ...]:
+    """Key and start of each opacity."""
+    return ("raster", _LOOK.raster), ("classes", _LOOK.classes), ("zones", _LOOK.zones)
+
+
+def legend(on: Scene) -> None:
+    """Colour and hectares of each label."""
+    parts = [
+        f'<i style="background: rgb{colour}"></i>{html.escape(name(label))} {on.hectares[label]:.3f} ha'
+        for label, colour in on.colours.items()
+    ]
+    parts.append(f'<i class="hatch"></i>NOT EXAMINED {on.hectares["not_examined"]:.3f} ha')
+    st.html(f'<div class="line legend">{"".join(parts)}</div>')
+
+
+def chosen(on: Scene) -> int:
+    """Place of the chosen zone, -1 where there are none."""
+    return min(int(st.session_state.get("zone", 0)), len(on.items) - 1)
+
+
+def choose(place: int) -> None:
+    """Choose a zone; its time on the screen begins."""
+    st.session_state.update(zone=place, since=time.monotonic(), message="")
+
+
+# ------------------------------------------------------------------ panels
+
+
+def zone(on: Scene, store: Store, standing: dict[int, Review]) -> None:
+    """One zone: what it is, how sure, how much; and the keys to correct it."""
+    place = chosen(on)
+    if place < 0:
+        st.info("There is no zone on this map." if on.field_map else "This raster has not been mapped.")
+        return
+    st.session_state.setdefault("since", time.monotonic())
+    row, item = on.zones.iloc[place], on.items[place]
+    back, number, forth = st.columns([1, 2, 1], vertical_alignment="center")
+    count = len(on.items)
+    back.button("Previous", shortcut="Left", key="back", on_click=choose, args=((place - 1) % count,), width="stretch")
+    number.markdown(f"##### Zone {place + 1} of {count}")
+    forth.button("Next", shortcut="Right", key="forth", on_click=choose, args=((place + 1) % count,), width="stretch")
+    verdict = standing.get(place)
+    label = verdict.label if verdict else item.label
+    severity = "" if row.severity != row.severity else f"{row.severity:.0f} %"
+    facts = {
+        "class": name(label) + (f" (the model said {name(item.label)})" if label != item.label else ""),
+        "mean probability of the model": f"{row.probability:.2f}",
+        "95 % interval": f"{row.probability_low:.2f} to {row.probability_high:.2f}",
+        "mean severity: diseased share of canopy": severity or "not told by this model",
+        "area on the ellipsoid": f"{row.area_ha:.4f} ha ({10_000 * row.area_ha:.0f} m²)",
+    }
+    cells = (f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
+    st.html(f'<table class="facts">{"".join(cells)}</table>')
+    correct(on, store, place, judged=verdict is not None)
+    for line in zone_items.history(item, store.reviews()):
+        st.caption(texts.plain(line))
+    merge(on, store, standing)
+
+
+def correct(on: Scene, store: Store, place: int, *, judged: bool) -> None:
+    """Keys for the labels of the map, all others in a list."""
+    assert on.field_map is not None
+    ok, labels = on.field_map.ok_label or "healthy", on.field_map.labels
+    reviewer, item = st.session_state["reviewer"].strip(), on.items[place]
+
+    def say(label: str) -> None:
+        seconds = time.monotonic() - st.session_state["since"]
+        recorded(lambda: f"Recorded as no. {judging.judge(store, item, label, reviewer, ok=ok, seconds=seconds)}")
+
+    def undo() -> None:
+        recorded(lambda: "Taken back" if store.undo(reviewer) else "There is nothing to take back")
+
+    if not reviewer:
+        st.caption("Say your name above: every verdict is signed.")
+    columns = st.columns(2, gap="small")
+    for i, label in enumerate(labels[: len(_DIGITS)]):
+        columns[i % 2].button(
+            f"It is {name(label)}", shortcut=_DIGITS[i], key=f"say-{label}", width="stretch", on_click=say,
+            args=(label,), disabled=judged or not reviewer, type="primary" if label == item.label else "secondary",
+        )  # fmt: skip
+    others = [label.code for label in LABELS.labels if label.code not in labels]
+    columns[0].selectbox(
+        "Another label", others, index=None, key=f"other-{place}", format_func=name, placeholder="another label",
+        label_visibility="collapsed", disabled=judged or not reviewer,
+        on_change=lambda: say(st.session_state[f"other-{place}"]),
+    )  # fmt: skip
+    columns[1].button("Undo my last", shortcut="U", on_click=undo, disabled=not reviewer, width="stretch")
+    st.caption(texts.plain(st.session_state.get("message", "")))
+
+
+def recorded(work: Any) -> None:
+    """Do it and keep what it said, or what stands against it, for the page."""
+    try:
+        st.session_state["message"] = work()
+    except LoupeError as error:
+        st.session_state["message"] = str(error)
+
+
+def merge(on: Scene, store: Store, standing: dict[int, Review]) -> None:
+    """Give all zones of one label, or some of them, another label."""
+    assert on.field_map is not None
+    now = {i: standing[i].label if i in standing else item.label for i, item in enumerate(on.items)}
+    with st.expander("Merge or split labels"):
+        present = list(dict.fromkeys(now.values()))
+        label = st.selectbox("Zones now called", present, format_func=name)
+        mine = [i for i, code in now.items() if code == label]
+        some = st.multiselect("Only these zones (none: all of them)", [i + 1 for i in mine])
+        codes = [*on.field_map.labels, *(c.code for c in LABELS.labels if c.code not in on.field_map.labels)]
+        into = st.selectbox("become", [c for c in codes if c != label], format_func=name)
+        meant = [on.items[i] for i in mine if not some or i + 1 in some]
+        note = f"{'split off' if some else 'merged'}: {label} to {into}, {len(meant)} zones"
+
+        def relabel() -> str:
+            ok, who = on.field_map.ok_label or "healthy", st.session_state["reviewer"].strip()  # type: ignore[union-attr]
+            said = judging.relabel(store, meant, str(into), who, ok=ok, note=note)
+            return f"{said.recorded} zones recorded, {said.kept} were judged before and stay"
+
+        word = "Split off" if some else "Merge"
+        st.button(word, key="merge", on_click=recorded, args=(relabel,), disabled=not st.session_state["reviewer"])
+
+
+def spraying(on: Scene, path: str, standing: dict[int, Review]) -> None:
+    """Machine and threshold, what they save at which recall, and the files for the terminal."""
+    if on.field_map is None:
+        st.info("A prescription needs a map; map this raster with loupe map.")
+        return
+    machines = machine.profiles()
+    key = st.selectbox("Sprayer", list(machines), format_func=lambda k: machines[k].name, key="sprayer")
+    usual = prescriptions.usual_targets(on.field_map)
+    choices = [label for label in on.field_map.labels if label != on.field_map.ok_label]
+    targets = st.multiselect("Spray where there is", choices, usual, format_func=name, key="targets")
+    by, value = st.columns([0.42, 0.58], vertical_alignment="bottom")
+    how = by.radio("Choose by", ("recall", "threshold"), horizontal=True, label_visibility="collapsed", key="how")
+    at = value.slider(f"{how.capitalize()}", 0.05, 1.0, 0.95 if how == "recall" else 0.5, 0.01, key=f"by-{how}")
+    recall = at if how == "recall" else 0.95
+    wish = prescriptions.Wish(machines[key], tuple(targets), at if how == "threshold" else None, recall)
+    base = prescriptions.Wish(machines[key], tuple(targets), None, recall)
+    said = tuple((i, review.label) for i, review in standing.items())
+    laid = ground(path, where(path), base, said)
+    made = prescriptions.prescribe(on.field_map, laid, wish)
+    facts = prescriptions.facts(made, laid)
+    ha = facts["hectares"]
+    st.html(
+        f'<div class="line"><b>{ha["sprayed"]:.3f} ha</b> of {ha["broadcast"]:.3f} ha, {facts["litres"]:.0f} l of '
+        f"{facts['broadcast_litres']:.0f} l: <b>{100 * facts['saved']:.0f} % saved</b>, from probability "
+        f"{made.threshold:.2f}; NOT EXAMINED {ha['not_examined']:.3f} ha are sprayed</div>"
+    )
+    st.vega_lite_chart(charts.savings(laid, made), width="stretch")
+    export(made, path)
+    for remark in facts["remarks"]:
+        st.caption(texts.plain(remark))
+
+
+def export(made: prescriptions.Prescribed, path: str) -> None:
+    """Write the files, and say whether the terminal would take them."""
+    terminals = terminal_profiles.profiles()
+    left, right = st.columns(2)
+    form = left.selectbox("Format", list(prescriptions.FORMATS))
+    wanted = "shp" if form == "shp" else "isoxml"
+    able = [k for k, t in terminals.items() if t.format == wanted] if form != "gpkg" else []
+    usual = prescriptions.FORMATS[form]
+    key = right.selectbox("Terminal", able, able.index(usual) if usual in able else None,
+                          format_func=lambda k: terminals[k].name, disabled=not able)  # fmt: skip
+    out = st.text_input("Folder", str(Path(path).with_name(f"{Path(path).name}-prescription-{form}")))
+    if not st.button("Export the prescription", type="primary", key="export", width="stretch"):
+        return
+    try:
+        profile, _ = prescriptions.write(made, Path(out), form, key or "")
+    except LoupeError as error:
+        st.error(texts.plain(str(error)))
+        return
+    checked = f"no reason found why {profile.name} would refuse it" if profile else "for a GIS; no terminal was asked"
+    st.success(texts.plain(f"Written to {out}. Terminal check: {checked}."))
+
+
+@st.cache_resource(show_spinner="reckoning the water of each zone", max_entries=24)
+def advice(file: str, changed: tuple[float, ...], on: date | None, rain_mm: float) -> watering.Advised:
+    """Advice for a day, reckoned once for each state of the farm's files."""
+    return watering.advised(watering.load(Path(file)), Path(file).parent, on=on, rain_mm=rain_mm)
+
+
+def irrigation(path: str) -> None:
+    """Advice for each zone of a farm, with depth and confidence."""
+    beside = Path(path).parent / "farm.toml"
+    st.session_state.setdefault("farm", str(beside) if beside.is_file() else "")
+    file = Path(st.text_input("Farm (weather, soil, crop, probes)", key="farm", placeholder="farm.toml").strip())
+    if not file.name:
+        st.info("Give the TOML file that names weather, soil, crop and probe readings; see docs/agriculture.md.")
+    else:
+        left, right = st.columns(2)
+        on = left.date_input("End of the day", None, key="day", help="None: the last day with weather.")
+        rain = right.number_input("Rain to count on, mm", 0.0, 200.0, 0.0, key="rain")
+        changed = tuple(sorted(f.stat().st_mtime for f in file.parent.iterdir() if f.suffix in (".csv", ".toml")))
+        found = advice(str(file), changed, on if isinstance(on, date) else None, rain)
+        st.caption(f"{found.on}, {texts.plain(found.crop)}; corrected by {found.pairs} earlier probe readings")
+        st.dataframe(watering.table(found), hide_index=True, width="stretch")
+        for zone_advice in found.advice:
+            st.caption(texts.plain(f"{zone_advice.zone or 'field'}: {zone_advice.reason}"))
+        for remark in found.remarks:
+            st.caption(texts.plain(remark))
+    st.caption(texts.plain(NOT_CLAIMED))
+
+
+with ui.errors():
+    page(*started())
