@@ -111,7 +111,9 @@ def paint(
         for strip in tqdm(strips, "mapping", total=len(laid.ys), unit="row of tiles", disable=None):
             validity = _judged(strip, settings, bounded=outline is not None, reasons=reasons)
             rows = Rows(strip.row, strip.probabilities, validity, _severity(strip, labels, settings))
-            meter.add(strip.row, np.where(rows.validity == EXAMINED, rows.probabilities, np.float32(np.nan)))
+            for plane in rows.probabilities:
+                plane[validity != EXAMINED] = np.nan
+            meter.add(strip.row, rows.probabilities)
             anything = anything or bool(validity.any())
             yield rows
         if not anything:

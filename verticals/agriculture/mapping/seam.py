@@ -53,17 +53,17 @@ class SeamMeter:
 
     def add(self, row: int, probabilities: NDArray[np.float32]) -> None:
         """Take the next strip: its first row, and ``(labels, rows, columns)`` float32."""
-        steps = np.abs(np.diff(probabilities, axis=2)).mean(0)
-        self._across += np.nansum(steps, 0), np.isfinite(steps).sum(0)
-        first = row - 1
-        if self._last is None:
-            self._last, first = probabilities[:, :1], row
-            probabilities = probabilities[:, 1:]
-        down = np.abs(np.diff(np.concatenate([self._last, probabilities], 1), axis=1)).mean(0)
-        place = slice(first, first + len(down))
-        self._down[:, place] += np.nansum(down, 1), np.isfinite(down).sum(1)
-        if probabilities.shape[1]:
-            self._last = probabilities[:, -1:].copy()
+        self._put(self._across, 0, _steps(probabilities, 1).T)
+        self._put(self._down, row, _steps(probabilities, 0))
+        if self._last is not None:
+            self._put(self._down, row - 1, np.abs(probabilities[:, 0] - self._last).mean(0)[None])
+        self._last = probabilities[:, -1].copy()
+
+    @staticmethod
+    def _put(total: NDArray[np.float64], first: int, steps: NDArray[np.float32]) -> None:
+        """Add steps ``(places, neighbours)`` from place ``first`` on."""
+        place = slice(first, first + len(steps))
+        total[:, place] += np.nansum(steps, 1, dtype=np.float64), np.isfinite(steps).sum(1)
 
     def result(self) -> Seam:
         """What was measured so far."""
@@ -75,3 +75,12 @@ class SeamMeter:
         border, elsewhere = border / n if n else 0.0, elsewhere / m if m else 0.0
         ratio = float(border / elsewhere) if n and elsewhere > 0 else None
         return Seam(float(border), float(elsewhere), ratio, int(n))
+
+
+def _steps(probabilities: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Mean over the labels of the absolute steps along an axis of each plane; one plane at a time, to save memory."""
+    total: NDArray[np.float32] = np.abs(np.diff(probabilities[0], axis=axis))
+    for plane in probabilities[1:]:
+        total += np.abs(np.diff(plane, axis=axis))
+    total /= np.float32(len(probabilities))
+    return total
