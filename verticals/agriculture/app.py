@@ -4,9 +4,9 @@ Started by ``loupe review agriculture``, or ``streamlit run verticals/agricultur
 """
 
 import argparse
-import html
 import sys
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from verticals.agriculture.viewing import (  # noqa: E402
     prescriptions,
     scenes,
     watering,
+    wording,
     zone_items,
 )  # fmt: skip
 from verticals.agriculture.viewing.scenes import Scene  # noqa: E402
@@ -40,22 +41,17 @@ from verticals.agriculture.viewing.scenes import Scene  # noqa: E402
 TITLE = "Field map"
 PANELS = ("Zone", "Spraying", "Irrigation")
 LABELS = taxonomy.load(HERE / "labels.toml")
-KEPT = ("sprayer", "targets", "how", "by-recall", "by-threshold", "farm", "day", "rain")
+KEPT = {
+    "sprayer": None,
+    "how": "recall",
+    "by-recall": 0.95,
+    "by-threshold": 0.5,
+    "farm": None,
+    "day": None,
+    "rain": 0.0,
+}
 _DIGITS = "123456789"
 _LOOK = decks.Look()
-_STYLE = """<style>
-.stMainBlockContainer {padding: 0.7rem 1.2rem 0 1.2rem}
-.stAppHeader {display: none}
-.stVerticalBlock {gap: 0.45rem}
-.stButton button {min-height: 2.1rem; padding: 0 0.5rem}
-.line {font-variant-numeric: tabular-nums; font-size: 0.95rem}
-.line b.not-examined {background: #333; color: #fff; padding: 0.1rem 0.5rem; border-radius: 0.2rem}
-.legend {font-size: 0.82rem}
-.line i {display: inline-block; width: 0.8rem; height: 0.8rem; margin: 0 0.3rem 0 0.9rem; border: 1px solid #555}
-.line i.hatch {background: repeating-linear-gradient(45deg, #5a5a5a 0 4px, #ebebeb 4px 8px)}
-table.facts {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem}
-table.facts td {border: none; padding: 0.05rem 0} table.facts td + td {text-align: right; font-weight: 600}
-</style>"""
 
 
 def started() -> tuple[launch.Options, str]:
@@ -109,7 +105,7 @@ def page(options: launch.Options, given: str) -> None:
         ui.page("Tiles of fields", LABELS, options=options, words=ui.Words(frame="Tile"))
         return
     st.set_page_config(page_title=TITLE, layout="wide")
-    st.html(_STYLE)
+    st.html(wording.STYLE)
     known = [given] if given else [str(path) for path in maps]
     path = st.selectbox("Map", known, label_visibility="collapsed") if len(known) > 1 else known[0] if known else ask()
     if not path:
@@ -119,18 +115,24 @@ def page(options: launch.Options, given: str) -> None:
         store.add_items(on.items)
     standing = zone_items.verdicts(on.items, store.standing())
     head(on, standing, options)
+    for key, start in KEPT.items():  # a widget that is not drawn would be forgotten, and with it what was chosen
+        if key in st.session_state or start is not None:
+            st.session_state[key] = st.session_state.get(key, start)
+    if "targets" in st.session_state and on.field_map is not None:
+        st.session_state["targets"] = [t for t in st.session_state["targets"] if t in on.field_map.labels]
     left, right = st.columns([0.64, 0.36], gap="medium")
-    with left:
-        show(on, standing)
+    sprayed = None
     with right:
         panel = st.segmented_control("Panel", PANELS, default=PANELS[0], label_visibility="collapsed", key="panel")
         with ui.errors():
             if panel == PANELS[1]:
-                spraying(on, path, standing)
+                sprayed = spraying(on, path, standing)
             elif panel == PANELS[2]:
                 irrigation(path)
             else:
                 zone(on, store, standing)
+    with left:
+        show(on, standing, sprayed)
 
 
 def ask() -> str:
@@ -145,14 +147,8 @@ def ask() -> str:
 
 def head(on: Scene, standing: dict[int, Review], options: launch.Options) -> None:
     """The field in one line: what nobody looked at is always in it."""
-    ha = on.hectares
     first, second = st.columns([0.78, 0.22], vertical_alignment="center")
-    drawn = " &nbsp; <b>SYNTHETIC: drawn, not photographed</b>" if on.synthetic else ""
-    first.html(
-        f'<div class="line"><b>{html.escape(on.name)}</b> &nbsp; field {ha["field"]:.3f} ha &nbsp; examined '
-        f'{ha["examined"]:.3f} ha &nbsp; <b class="not-examined">NOT EXAMINED {ha["not_examined"]:.3f} ha</b> &nbsp; '
-        f"{len(on.items)} zones, {len(standing)} judged{drawn}</div>"
-    )
+    first.html(wording.head(on, len(standing)))
     if "reviewer" not in st.session_state:
         st.session_state["reviewer"] = options.reviewer
     second.text_input("Your name", key="reviewer", placeholder="your name, to judge", label_visibility="collapsed")
@@ -161,7 +157,7 @@ def head(on: Scene, standing: dict[int, Review], options: launch.Options) -> Non
 # ------------------------------------------------------------------ map
 
 
-def show(on: Scene, standing: dict[int, Review]) -> None:
+def show(on: Scene, standing: dict[int, Review], sprayed: Any) -> None:
     """Raster, classes and zones over each other; a click chooses a zone."""
 
     def clicked() -> None:
@@ -176,10 +172,10 @@ def show(on: Scene, standing: dict[int, Review]) -> None:
         look = decks.Look(*(st.session_state.get(k, d) for k, d in sliders()), _LOOK.width, _LOOK.height)
         chart = decks.deck(
             look, raster=on.raster, classes=on.classes, zones=zones, not_examined=on.not_examined,
-            outline=on.outline_frame, colours=on.colours, selected=chosen(on) + 1,
+            outline=on.outline_frame, colours=on.colours, selected=chosen(on) + 1, sprayed=sprayed,
         )  # fmt: skip
         st.pydeck_chart(chart, height=look.height, on_select=clicked, selection_mode="single-object", key="deck")
-    legend(on)
+    st.html(wording.legend(on, name, sprayed=sprayed is not None))
     for column, (key, default) in zip(st.columns(3), sliders(), strict=True):
         column.slider(f"Opacity of {key}", 0.0, 1.0, default, 0.05, key=key)
     with st.expander(f"What to know about this map ({len(on.remarks)})"):
@@ -190,16 +186,6 @@ def show(on: Scene, standing: dict[int, Review]) -> None:
 def sliders() -> tuple[tuple[str, float], ...]:
     """Key and start of each opacity."""
     return ("raster", _LOOK.raster), ("classes", _LOOK.classes), ("zones", _LOOK.zones)
-
-
-def legend(on: Scene) -> None:
-    """Colour and hectares of each label."""
-    parts = [
-        f'<i style="background: rgb{colour}"></i>{html.escape(name(label))} {on.hectares[label]:.3f} ha'
-        for label, colour in on.colours.items()
-    ]
-    parts.append(f'<i class="hatch"></i>NOT EXAMINED {on.hectares["not_examined"]:.3f} ha')
-    st.html(f'<div class="line legend">{"".join(parts)}</div>')
 
 
 def chosen(on: Scene) -> int:
@@ -229,17 +215,7 @@ def zone(on: Scene, store: Store, standing: dict[int, Review]) -> None:
     number.markdown(f"##### Zone {place + 1} of {count}")
     forth.button("Next", shortcut="Right", key="forth", on_click=choose, args=((place + 1) % count,), width="stretch")
     verdict = standing.get(place)
-    label = verdict.label if verdict else item.label
-    severity = "" if row.severity != row.severity else f"{row.severity:.0f} %"
-    facts = {
-        "class": name(label) + (f" (the model said {name(item.label)})" if label != item.label else ""),
-        "mean probability of the model": f"{row.probability:.2f}",
-        "95 % interval": f"{row.probability_low:.2f} to {row.probability_high:.2f}",
-        "mean severity: diseased share of canopy": severity or "not told by this model",
-        "area on the ellipsoid": f"{row.area_ha:.4f} ha ({10_000 * row.area_ha:.0f} m²)",
-    }
-    cells = (f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
-    st.html(f'<table class="facts">{"".join(cells)}</table>')
+    st.html(wording.zone(row, item, verdict.label if verdict else item.label, name))
     correct(on, store, place, judged=verdict is not None)
     for line in zone_items.history(item, store.reviews()):
         st.caption(texts.plain(line))
@@ -308,36 +284,30 @@ def merge(on: Scene, store: Store, standing: dict[int, Review]) -> None:
         st.button(word, key="merge", on_click=recorded, args=(relabel,), disabled=not st.session_state["reviewer"])
 
 
-def spraying(on: Scene, path: str, standing: dict[int, Review]) -> None:
-    """Machine and threshold, what they save at which recall, and the files for the terminal."""
+def spraying(on: Scene, path: str, standing: dict[int, Review]) -> Any:
+    """Machine and threshold, what they save at which recall, and the files for the terminal; what is sprayed."""
     if on.field_map is None:
         st.info("A prescription needs a map; map this raster with loupe map.")
-        return
+        return None
     machines = machine.profiles()
     key = st.selectbox("Sprayer", list(machines), format_func=lambda k: machines[k].name, key="sprayer")
-    usual = prescriptions.usual_targets(on.field_map)
+    st.session_state.setdefault("targets", list(prescriptions.usual_targets(on.field_map)))
     choices = [label for label in on.field_map.labels if label != on.field_map.ok_label]
-    targets = st.multiselect("Spray where there is", choices, usual, format_func=name, key="targets")
+    targets = st.multiselect("Spray where there is", choices, format_func=name, key="targets")
     by, value = st.columns([0.42, 0.58], vertical_alignment="bottom")
     how = by.radio("Choose by", ("recall", "threshold"), horizontal=True, label_visibility="collapsed", key="how")
-    at = value.slider(f"{how.capitalize()}", 0.05, 1.0, 0.95 if how == "recall" else 0.5, 0.01, key=f"by-{how}")
+    at = value.slider(f"{how.capitalize()}", min_value=0.05, max_value=1.0, step=0.01, key=f"by-{how}")
     recall = at if how == "recall" else 0.95
     wish = prescriptions.Wish(machines[key], tuple(targets), at if how == "threshold" else None, recall)
-    base = prescriptions.Wish(machines[key], tuple(targets), None, recall)
-    said = tuple((i, review.label) for i, review in standing.items())
-    laid = ground(path, where(path), base, said)
+    laid = ground(path, where(path), replace(wish, threshold=None), tuple((i, r.label) for i, r in standing.items()))
     made = prescriptions.prescribe(on.field_map, laid, wish)
     facts = prescriptions.facts(made, laid)
-    ha = facts["hectares"]
-    st.html(
-        f'<div class="line"><b>{ha["sprayed"]:.3f} ha</b> of {ha["broadcast"]:.3f} ha, {facts["litres"]:.0f} l of '
-        f"{facts['broadcast_litres']:.0f} l: <b>{100 * facts['saved']:.0f} % saved</b>, from probability "
-        f"{made.threshold:.2f}; NOT EXAMINED {ha['not_examined']:.3f} ha are sprayed</div>"
-    )
+    st.html(wording.sprayed(facts))
     st.vega_lite_chart(charts.savings(laid, made), width="stretch")
     export(made, path)
-    for remark in facts["remarks"]:
+    for remark in dict.fromkeys(facts["remarks"]):
         st.caption(texts.plain(remark))
+    return prescriptions.sprayed(made)
 
 
 def export(made: prescriptions.Prescribed, path: str) -> None:
@@ -377,8 +347,8 @@ def irrigation(path: str) -> None:
         st.info("Give the TOML file that names weather, soil, crop and probe readings; see docs/agriculture.md.")
     else:
         left, right = st.columns(2)
-        on = left.date_input("End of the day", None, key="day", help="None: the last day with weather.")
-        rain = right.number_input("Rain to count on, mm", 0.0, 200.0, 0.0, key="rain")
+        on = left.date_input("End of the day", value=None, key="day", help="None: the last day with weather.")
+        rain = right.number_input("Rain to count on, mm", min_value=0.0, max_value=200.0, key="rain")
         changed = tuple(sorted(f.stat().st_mtime for f in file.parent.iterdir() if f.suffix in (".csv", ".toml")))
         found = advice(str(file), changed, on if isinstance(on, date) else None, rain)
         st.caption(f"{found.on}, {texts.plain(found.crop)}; corrected by {found.pairs} earlier probe readings")

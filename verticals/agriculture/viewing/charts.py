@@ -28,16 +28,16 @@ def savings(on: Ground, made: Prescribed) -> dict[str, Any]:
             "colour": _MARK,
         },
     ]
-    x = {"field": "recall", "type": "quantitative", "title": "expected share of diseased area sprayed, %"}
-    y = {"field": "saved", "type": "quantitative", "title": "saved against broadcast, %", "scale": {"domain": [0, 100]}}
+    x = {"field": "recall", "type": "quantitative", "title": "expected recall: diseased area sprayed, %"}
+    y = {"field": "saved", "type": "quantitative", "title": "saved, %", "scale": {"domain": [0, 100]}}
     chosen = [] if made.recall is None else [{"recall": 100 * made.recall, "saved": 100 * made.plan.saved}]
     rule = {"field": "colour", "type": "nominal", "scale": None}
     return {
-        "height": 190,
+        "height": 230,
         "layer": [
             {
                 "data": {"values": curve},
-                "mark": {"type": "line", "color": _CURVE, "interpolate": "monotone", "tooltip": True},
+                "mark": {"type": "line", "color": _CURVE, "tooltip": True},
                 "encoding": {"x": {**x, "scale": {"zero": False}}, "y": y},
             },
             {

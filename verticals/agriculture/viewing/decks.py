@@ -47,6 +47,7 @@ def deck(
     outline: Any = None,
     colours: Mapping[str, tuple[int, int, int]] | None = None,
     selected: int | None = None,
+    sprayed: Any = None,
 ) -> Any:
     """Lay everything over each other, the zones on top.
 
@@ -59,6 +60,7 @@ def deck(
         outline: GeoDataFrame of the field.
         colours: Of the labels.
         selected: Number of the zone that is drawn thick.
+        sprayed: GeoDataFrame of ground that a prescription sprays.
     """
     pydeck = require("pydeck", extra=_EXTRA)
     layers = []
@@ -75,6 +77,8 @@ def deck(
         layers.append(_lines(pydeck, "not-examined", not_examined, (0, 0, 0), 2))
     if zones is not None and len(zones):
         layers.append(_zones(pydeck, zones, colours or {}, look.zones, selected))
+    if sprayed is not None and len(sprayed):
+        layers.append(_lines(pydeck, "sprayed", sprayed, (0, 229, 255), 2))
     bounds = next((o.bounds for o in (raster, classes) if o is not None), None)
     tooltip = {"text": "zone {zone}: {name}\n{area}\nprobability {chance}"}
     return pydeck.Deck(

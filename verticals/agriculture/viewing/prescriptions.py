@@ -169,7 +169,7 @@ def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         synthetic=_synthetic(field_map),
     )
-    said = [f"{on.corrected} zones are as a person judged them, for certain"] if on.corrected else []
+    said = [f"zones as a person judged them: {on.corrected}, for certain"] if on.corrected else []
     named_machine = replace(provenance, machine=wish.machine.name)
     return Prescribed(plan, threshold, _recall_at(on.curve, threshold), named_machine, (*said, *plan.remarks))
 
@@ -212,6 +212,12 @@ def write(made: Prescribed, out: Path, form: str, terminal: str = "") -> tuple[T
         (task / "TASKDATA").replace(temporary / "TASKDATA")
         task.rmdir()
     return profile, ()
+
+
+def sprayed(made: Prescribed) -> Any:
+    """GeoDataFrame of the ground that is sprayed, as polygons in the map's CRS."""
+    frame = layers.prescription(made.plan)
+    return frame[frame.rate_l_ha > 0]
 
 
 def facts(made: Prescribed, on: Ground) -> dict[str, Any]:
