@@ -122,4 +122,4 @@ def _child(parent: ElementTree.Element, name: str, text: str = "", **attributes:
 
 def _bytes(root: ElementTree.Element) -> bytes:
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
