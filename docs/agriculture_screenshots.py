@@ -1,6 +1,6 @@
 """Takes the pictures of the field page for these documents: a map and a farm in, ``docs/agriculture-*.png`` out.
 
-    python docs/agriculture_screenshots.py MAP --farm farm.toml --day 2026/07/16
+    python docs/agriculture_screenshots.py MAP --farm farm.toml
 
 The orthomosaic must lie where it was mapped; no verdict is recorded.
 """
@@ -29,7 +29,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("map", type=Path)
     parser.add_argument("--farm", type=Path, required=True)
-    parser.add_argument("--day", default="", help="end of the day of the advice, 2026/07/16")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     given = parser.parse_args()
     from playwright.sync_api import sync_playwright
@@ -48,14 +47,14 @@ def main() -> None:
                 tab = browser.new_page(viewport=_WH)
                 tab.set_default_timeout(120_000)
                 tab.goto(f"http://127.0.0.1:{port}")
-                take(tab, given.out, given.farm.resolve(), given.day)
+                take(tab, given.out, given.farm.resolve())
                 browser.close()
         finally:
             server.terminate()
             server.wait()
 
 
-def take(tab: Any, out: Path, farm: Path, day: str) -> None:
+def take(tab: Any, out: Path, farm: Path) -> None:
     """Walk through the panels."""
 
     def settled() -> None:
@@ -79,11 +78,6 @@ def take(tab: Any, out: Path, farm: Path, day: str) -> None:
     field.fill(str(farm))
     field.press("Enter")
     settled()
-    if day:
-        when = tab.get_by_test_id("stDateInput").locator("input").first
-        when.fill(day)
-        when.press("Enter")
-        settled()
     save(tab.screenshot(), out / "agriculture-irrigation.png")
 
 

@@ -47,7 +47,8 @@ def make(
         DataError: Raster, boundary and bundle do not go together; see their parts.
     """
     require("rasterio", extra="agriculture")
-    with open_raster(raster, crs=crs) as opened:
+    # Absolute, so that the page finds the picture again from wherever it is started.
+    with open_raster(raster.resolve(), crs=crs) as opened:
         fields, remarks = None, opened.facts.remarks
         if boundary is not None:
             placed = place(boundaries.read(boundary, crs=boundary_crs), opened.facts)
