@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-EXTRAS ?= train,industrial,medical,serve,scale,dev
+EXTRAS ?= train,industrial,medical,agriculture,serve,scale,dev
 ARGS   ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 

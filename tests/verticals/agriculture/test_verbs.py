@@ -1,0 +1,137 @@
+"""The field's verbs as a person types them, in processes of their own."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.records import Action, Review
+from shared.review.store import Store, now
+from verticals.agriculture.mapping import field_map
+
+pytest.importorskip("rasterio")
+pytest.importorskip("geopandas")
+LOUPE = Path(sys.executable).parent / "loupe"
+LABELS = ("healthy", "bare_soil", "potato_late_blight", "weed")
+FARM = """
+weather = "weather.csv"
+soil = "soil.csv"
+readings = "probes.csv"
+crop = "potato"
+planted = 2026-05-01
+[station]
+latitude_deg = 50.0
+elevation_m = 200.0
+"""
+
+
+def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([LOUPE, *map(str, arguments)], capture_output=True, text=True)
+
+
+def facts(*arguments: object) -> Any:
+    done = run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A map of 60 m x 40 m: blight 18 m x 12 m in the north-west, weeds 12 m x 8 m, the last 6 m NOT EXAMINED."""
+    folder = tmp_path_factory.mktemp("field") / "map"
+    soil, blight, weeds = (np.full((100, 150), p, np.float32) for p in (0.02, 0.01, 0.03))
+    blight[10:40, 15:60], weeds[70:90, 95:125] = 0.9, 0.8
+    validity = np.full((100, 150), field_map.EXAMINED, np.uint8)
+    validity[:, 135:] = field_map.NOT_EXAMINED
+    rows = field_map.Rows(0, np.stack([1 - soil - blight - weeds, soil, blight, weeds]), validity)
+    grid = field_map.Grid("EPSG:32632", (0.4, 0.0, 565000.0, 0.0, -0.4, 5540040.0), 150, 100)
+    made_of = {"raster": {"path": "field.tif", "sha256": "a1" * 32}, "bundle": {"name": "b", "hash": "b2" * 32}}
+    field_map.write(folder, [rows], grid, LABELS, ok_label="healthy", facts=made_of)
+    return folder
+
+
+def test_zones_are_written_by_their_ending_queued_once_and_their_unexamined_hectares_told(
+    drawn: Path, tmp_path: Path
+) -> None:
+    line = ("zones", drawn, "-o", tmp_path / "z.gpkg", "-o", tmp_path / "z.kml", "--store", tmp_path / "r.sqlite")
+    found = facts(*line)
+    assert found["zones"] == 2 and found["queued"] == 2 and facts(*line)["queued"] == 0
+    assert found["labels"]["potato_late_blight"]["hectares"] == pytest.approx(18 * 12 / 1e4, rel=2e-3)
+    assert found["not_examined_ha"] == pytest.approx(6 * 40 / 1e4, rel=2e-3)
+    if shutil.which("ogrinfo"):
+        told = subprocess.run(["ogrinfo", "-so", tmp_path / "z.gpkg", "zones"], capture_output=True, text=True).stdout
+        assert "Feature Count: 2" in told
+
+
+def test_a_prescription_saves_what_a_narrow_section_can_and_a_persons_word_takes_ground_out_of_it(
+    drawn: Path, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "r.sqlite")
+    facts("zones", drawn, "--store", store)
+    line = ("prescribe", drawn, "--not-examined", "skip", "--threshold", "0.5", "--store", store)
+    narrow = facts(*line, "--machine", "spot_50cm_1m_zone", "-o", tmp_path / "narrow")
+    wide = facts(*line, "--machine", "boom_24m", "-o", tmp_path / "wide")
+    assert narrow["targets"] == ["potato_late_blight", "weed"], "bare ground is not sprayed"
+    # Two patches with 1 m around them, in steps of 0.5 m.
+    assert narrow["hectares"]["sprayed"] == pytest.approx((20 * 14 + 14 * 10) / 1e4, rel=0.12)
+    assert narrow["saved"] > wide["saved"] and narrow["litres"] < narrow["broadcast_litres"]
+    assert narrow["hectares"]["not_examined_unsprayed"] > 0 and (tmp_path / "narrow/TASKDATA/TASKDATA.XML").is_file()
+    assert json.loads((tmp_path / "narrow.json").read_text())["provenance"]["loupe_raster"] == "a1" * 32
+    opened = Store.open(store)
+    weeds = next(item for item in opened.items() if item.label == "weed")
+    opened.record(Review(weeds.id, Action.REJECT, "healthy", "Dr. Feld", now(), 2.0))
+    less = facts(*line, "--machine", "spot_50cm_1m_zone", "-o", tmp_path / "less")
+    assert less["hectares"]["sprayed"] == pytest.approx(20 * 14 / 1e4, rel=0.12)
+    assert "zones as a person judged them: 1, for certain" in less["remarks"]
+
+
+def test_what_a_terminal_would_refuse_is_one_sentence_and_not_written(drawn: Path, tmp_path: Path) -> None:
+    line = ("prescribe", drawn, "--machine", "sections_3m", "-o", tmp_path / "out")
+    for more, sentence in (
+        (("--terminal", "isoxml_v4"), "would refuse it: .*3.3"),
+        (("--format", "shp", "--terminal", "isoxml_v3"), "takes isoxml, not shp"),
+        (("--machine", "section_3m"), "did you mean 'sections_3m'"),
+        (("--target", "wheat"), "is no label of the map"),
+        (("--threshold", "30"), "allowed is above 0 and up to 1"),
+    ):
+        done = run(*line, *more)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert re.search(sentence, done.stderr), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_zone_gets_water_a_wet_one_waits_and_a_broken_one_is_not_assessed(tmp_path: Path) -> None:
+    pytest.importorskip("pyfao56")
+    days = [(date(2026, 5, 1) + timedelta(days=i)).isoformat() for i in range(75)]
+    (tmp_path / "farm.toml").write_text(FARM)
+    rows = "\n".join(f"{day},12,26,9,2,20,{3.5 if i % 2 else 0}" for i, day in enumerate(days))
+    (tmp_path / "weather.csv").write_text(f"date,tmin_c,tmax_c,tdew_c,wind2m_m_s,solar_mj_m2,rain_mm\n{rows}\n")
+    layers = "".join(f"{zone},{end},0.28,0.10,0.26\n" for zone in ("dry", "wet") for end in (30, 80))
+    shallow = "stony,20,0.28,0.10,0.26\n"
+    (tmp_path / "soil.csv").write_text(f"zone,bottom_cm,field_capacity,wilting_point,initial\n{layers}{shallow}")
+    read = "".join(f"{zone},{days[-3]},{end},{v}\n" for zone, v in (("dry", 0.14), ("wet", 0.27)) for end in (30, 80))
+    (tmp_path / "probes.csv").write_text(f"zone,date,bottom_cm,content\n{read}")
+    found = facts("irrigate", tmp_path / "farm.toml")
+    zones = {zone["zone"]: zone for zone in found["zones"]}
+    assert zones["dry"]["answer"] == "irrigate" and zones["dry"]["depth_mm"] > 10 and zones["dry"]["confidence"] > 0.5
+    assert zones["wet"]["answer"] == "wait" and zones["wet"]["depth_mm"] == 0
+    assert zones["stony"]["answer"] == "not_assessed" and zones["stony"]["confidence"] is None
+    assert "yield" in found["not_claimed"]
+    told = run("irrigate", tmp_path / "farm.toml", "--on", "yesterday")
+    assert told.returncode == 2 and "write it as 2026-07-14" in told.stderr
+
+
+def test_a_folder_that_is_no_map_and_a_bundle_that_is_none_are_one_sentence(tmp_path: Path) -> None:
+    for line in (
+        ("zones", tmp_path), ("prescribe", tmp_path, "--machine", "boom_24m", "-o", tmp_path / "x"),
+        ("map", tmp_path, tmp_path / "none.tif", "-o", tmp_path / "x"), ("irrigate", tmp_path / "farm.toml"),
+    ):  # fmt: skip
+        done = run(*line)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr

@@ -1,0 +1,364 @@
+"""The agronomists' page: a map of a field, its zones to be judged, its prescription and its irrigation.
+
+Started by ``loupe review agriculture``, or ``streamlit run verticals/agriculture/app.py -- --store FILE --map FOLDER``.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+# Streamlit puts this folder first on sys.path: there decide.py would pass for anybody's module of that name.
+sys.path[:] = [p for p in sys.path if not p or Path(p).resolve() != HERE]
+if str(HERE.parents[1]) not in sys.path:
+    sys.path.append(str(HERE.parents[1]))
+
+import streamlit as st  # noqa: E402
+
+from shared import taxonomy  # noqa: E402
+from shared.errors import LoupeError  # noqa: E402
+from shared.records import Review  # noqa: E402
+from shared.review import launch, texts, ui  # noqa: E402
+from shared.review.store import Store  # noqa: E402
+from verticals.agriculture.irrigation.advice import NOT_CLAIMED  # noqa: E402
+from verticals.agriculture.spraying import machine, terminal_profiles  # noqa: E402
+from verticals.agriculture.viewing import (  # noqa: E402
+    charts,
+    decks,
+    judging,
+    prescriptions,
+    scenes,
+    watering,
+    wording,
+    zone_items,
+)  # fmt: skip
+from verticals.agriculture.viewing.scenes import Scene  # noqa: E402
+
+TITLE = "Field map"
+PANELS = ("Zone", "Spraying", "Irrigation")
+LABELS = taxonomy.load(HERE / "labels.toml")
+KEPT = {
+    "sprayer": None,
+    "how": "recall",
+    "by-recall": 0.95,
+    "by-threshold": 0.5,
+    "farm": None,
+    "day": None,
+    "rain": 0.0,
+}
+_DIGITS = "123456789"
+_LOOK = decks.Look()
+
+
+def started() -> tuple[launch.Options, str]:
+    """Store and reviewer as for every page, and the map or raster it is started with."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--map", default="")
+    known, rest = parser.parse_known_args(sys.argv[1:])
+    return launch.options(rest), known.map
+
+
+@st.cache_resource(show_spinner=False)
+def opened(url: str) -> Store:
+    """The review store, opened once."""
+    return Store.open(url)
+
+
+@st.cache_resource(show_spinner="reading the map", max_entries=4)
+def scene(path: str, changed: float) -> Scene:
+    """What is shown of a map or raster, read once for each time it was written."""
+    return scenes.read(Path(path))
+
+
+@st.cache_resource(show_spinner="laying the sprayer over the field", max_entries=24)
+def ground(path: str, changed: float, wish: prescriptions.Wish, said: tuple[tuple[int, str], ...]) -> Any:
+    """The map on a machine's grid with zones as judged, once for each wish."""
+    on = scene(path, changed)
+    assert on.field_map is not None and on.outline is not None
+    shapes = [(on.zones.geometry.iloc[i], label) for i, label in said]
+    return prescriptions.ground(on.field_map, on.outline, wish, shapes)
+
+
+def name(code: str) -> str:
+    """The label's name for people."""
+    found = LABELS.find(code)
+    return found.name if found else code
+
+
+def where(path: str) -> float:
+    """When a map or raster was last written; a new one is read anew."""
+    card = Path(path) / "map.json"
+    file = card if card.is_file() else Path(path)
+    return file.stat().st_mtime if file.exists() else 0.0
+
+
+def page(options: launch.Options, given: str) -> None:
+    """The map's page, or that of findings where the store has nothing else."""
+    store = opened(options.store)
+    queued = store.items()
+    maps = zone_items.maps(queued)
+    if not given and not maps and queued:
+        ui.page("Tiles of fields", LABELS, options=options, words=ui.Words(frame="Tile"))
+        return
+    st.set_page_config(page_title=TITLE, layout="wide")
+    st.html(wording.STYLE)
+    known = [given] if given else [str(path) for path in maps]
+    path = st.selectbox("Map", known, label_visibility="collapsed") if len(known) > 1 else known[0] if known else ask()
+    if not path:
+        return
+    on = scene(path, where(path))
+    if on.items:
+        store.add_items(on.items)
+    standing = zone_items.verdicts(on.items, store.standing())
+    head(on, standing, options)
+    for key, start in KEPT.items():  # a widget that is not drawn would be forgotten, and with it what was chosen
+        if key in st.session_state or start is not None:
+            st.session_state[key] = st.session_state.get(key, start)
+    if "targets" in st.session_state and on.field_map is not None:
+        st.session_state["targets"] = [t for t in st.session_state["targets"] if t in on.field_map.labels]
+    left, right = st.columns([0.64, 0.36], gap="medium")
+    sprayed = None
+    with right:
+        panel = st.segmented_control("Panel", PANELS, default=PANELS[0], label_visibility="collapsed", key="panel")
+        with ui.errors():
+            if panel == PANELS[1]:
+                sprayed = spraying(on, path, standing)
+            elif panel == PANELS[2]:
+                irrigation(path)
+            else:
+                zone(on, store, standing)
+    with left:
+        show(on, standing, sprayed)
+
+
+def ask() -> str:
+    """A place for the path of a map or an orthomosaic, where none was given."""
+    st.title(TITLE)
+    st.info(
+        "Map a field with `loupe map BUNDLE RASTER -o MAP`, queue its zones with `loupe zones MAP --store "
+        "reviews.sqlite`; or give a map's folder or an orthomosaic here. No model is needed to look at it."
+    )
+    return str(st.text_input("Folder of a map, or an orthomosaic (.tif, .vrt)")).strip()
+
+
+def head(on: Scene, standing: dict[int, Review], options: launch.Options) -> None:
+    """The field in one line: what nobody looked at is always in it."""
+    first, second = st.columns([0.78, 0.22], vertical_alignment="center")
+    first.html(wording.head(on, len(standing)))
+    if "reviewer" not in st.session_state:
+        st.session_state["reviewer"] = options.reviewer
+    second.text_input("Your name", key="reviewer", placeholder="your name, to judge", label_visibility="collapsed")
+
+
+# ------------------------------------------------------------------ map
+
+
+def show(on: Scene, standing: dict[int, Review], sprayed: Any) -> None:
+    """Raster, classes and zones over each other; a click chooses a zone."""
+
+    def clicked() -> None:
+        picked = (st.session_state["deck"].selection.objects or {}).get(decks.ZONES, [])
+        if picked:
+            choose(int(picked[0]["properties"]["zone"]) - 1)
+
+    zones = on.zones
+    if zones is not None:
+        zones = zones.assign(label=[standing[i].label if i in standing else z for i, z in enumerate(zones.label)])
+    with st.container(key="map"):
+        look = decks.Look(*(st.session_state.get(k, d) for k, d in sliders()), _LOOK.width, _LOOK.height)
+        chart = decks.deck(
+            look, raster=on.raster, classes=on.classes, zones=zones, not_examined=on.not_examined,
+            outline=on.outline_frame, colours=on.colours, selected=chosen(on) + 1, sprayed=sprayed,
+        )  # fmt: skip
+        st.pydeck_chart(chart, height=look.height, on_select=clicked, selection_mode="single-object", key="deck")
+    st.html(wording.legend(on, name, sprayed=sprayed is not None))
+    for column, (key, default) in zip(st.columns(3), sliders(), strict=True):
+        column.slider(f"Opacity of {key}", 0.0, 1.0, default, 0.05, key=key)
+    with st.expander(f"What to know about this map ({len(on.remarks)})"):
+        for remark in on.remarks:
+            st.caption(texts.plain(remark))
+
+
+def sliders() -> tuple[tuple[str, float], ...]:
+    """Key and start of each opacity."""
+    return ("raster", _LOOK.raster), ("classes", _LOOK.classes), ("zones", _LOOK.zones)
+
+
+def chosen(on: Scene) -> int:
+    """Place of the chosen zone, -1 where there are none."""
+    return min(int(st.session_state.get("zone", 0)), len(on.items) - 1)
+
+
+def choose(place: int) -> None:
+    """Choose a zone; its time on the screen begins."""
+    st.session_state.update(zone=place, since=time.monotonic(), message="")
+
+
+# ------------------------------------------------------------------ panels
+
+
+def zone(on: Scene, store: Store, standing: dict[int, Review]) -> None:
+    """One zone: what it is, how sure, how much; and the keys to correct it."""
+    place = chosen(on)
+    if place < 0:
+        st.info("There is no zone on this map." if on.field_map else "This raster has not been mapped.")
+        return
+    st.session_state.setdefault("since", time.monotonic())
+    row, item = on.zones.iloc[place], on.items[place]
+    back, number, forth = st.columns([1, 2, 1], vertical_alignment="center")
+    count = len(on.items)
+    back.button("Previous", shortcut="Left", key="back", on_click=choose, args=((place - 1) % count,), width="stretch")
+    number.markdown(f"##### Zone {place + 1} of {count}")
+    forth.button("Next", shortcut="Right", key="forth", on_click=choose, args=((place + 1) % count,), width="stretch")
+    verdict = standing.get(place)
+    st.html(wording.zone(row, item, verdict.label if verdict else item.label, name))
+    correct(on, store, place, judged=verdict is not None)
+    for line in zone_items.history(item, store.reviews()):
+        st.caption(texts.plain(line))
+    merge(on, store, standing)
+
+
+def correct(on: Scene, store: Store, place: int, *, judged: bool) -> None:
+    """Keys for the labels of the map, all others in a list."""
+    assert on.field_map is not None
+    ok, labels = on.field_map.ok_label or "healthy", on.field_map.labels
+    reviewer, item = st.session_state["reviewer"].strip(), on.items[place]
+
+    def say(label: str) -> None:
+        seconds = time.monotonic() - st.session_state["since"]
+        recorded(lambda: f"Recorded as no. {judging.judge(store, item, label, reviewer, ok=ok, seconds=seconds)}")
+
+    def undo() -> None:
+        recorded(lambda: "Taken back" if store.undo(reviewer) else "There is nothing to take back")
+
+    if not reviewer:
+        st.caption("Say your name above: every verdict is signed.")
+    columns = st.columns(2, gap="small")
+    for i, label in enumerate(labels[: len(_DIGITS)]):
+        columns[i % 2].button(
+            f"It is {name(label)}", shortcut=_DIGITS[i], key=f"say-{label}", width="stretch", on_click=say,
+            args=(label,), disabled=judged or not reviewer, type="primary" if label == item.label else "secondary",
+        )  # fmt: skip
+    others = [label.code for label in LABELS.labels if label.code not in labels]
+    columns[0].selectbox(
+        "Another label", others, index=None, key=f"other-{place}", format_func=name, placeholder="another label",
+        label_visibility="collapsed", disabled=judged or not reviewer,
+        on_change=lambda: say(st.session_state[f"other-{place}"]),
+    )  # fmt: skip
+    columns[1].button("Undo my last", shortcut="U", on_click=undo, disabled=not reviewer, width="stretch")
+    st.caption(texts.plain(st.session_state.get("message", "")))
+
+
+def recorded(work: Any) -> None:
+    """Do it and keep what it said, or what stands against it, for the page."""
+    try:
+        st.session_state["message"] = work()
+    except LoupeError as error:
+        st.session_state["message"] = str(error)
+
+
+def merge(on: Scene, store: Store, standing: dict[int, Review]) -> None:
+    """Give all zones of one label, or some of them, another label."""
+    assert on.field_map is not None
+    now = {i: standing[i].label if i in standing else item.label for i, item in enumerate(on.items)}
+    with st.expander("Merge or split labels"):
+        present = list(dict.fromkeys(now.values()))
+        label = st.selectbox("Zones now called", present, format_func=name)
+        mine = [i for i, code in now.items() if code == label]
+        some = st.multiselect("Only these zones (none: all of them)", [i + 1 for i in mine])
+        codes = [*on.field_map.labels, *(c.code for c in LABELS.labels if c.code not in on.field_map.labels)]
+        into = st.selectbox("become", [c for c in codes if c != label], format_func=name)
+        meant = [on.items[i] for i in mine if not some or i + 1 in some]
+        note = f"{'split off' if some else 'merged'}: {label} to {into}, {len(meant)} zones"
+
+        def relabel() -> str:
+            ok, who = on.field_map.ok_label or "healthy", st.session_state["reviewer"].strip()  # type: ignore[union-attr]
+            said = judging.relabel(store, meant, str(into), who, ok=ok, note=note)
+            return f"{said.recorded} zones recorded, {said.kept} were judged before and stay"
+
+        word = "Split off" if some else "Merge"
+        st.button(word, key="merge", on_click=recorded, args=(relabel,), disabled=not st.session_state["reviewer"])
+
+
+def spraying(on: Scene, path: str, standing: dict[int, Review]) -> Any:
+    """Machine and threshold, what they save at which recall, and the files for the terminal; what is sprayed."""
+    if on.field_map is None:
+        st.info("A prescription needs a map; map this raster with loupe map.")
+        return None
+    machines = machine.profiles()
+    key = st.selectbox("Sprayer", list(machines), format_func=lambda k: machines[k].name, key="sprayer")
+    st.session_state.setdefault("targets", list(prescriptions.usual_targets(on.field_map)))
+    choices = [label for label in on.field_map.labels if label != on.field_map.ok_label]
+    targets = st.multiselect("Spray where there is", choices, format_func=name, key="targets")
+    by, value = st.columns([0.42, 0.58], vertical_alignment="bottom")
+    how = by.radio("Choose by", ("recall", "threshold"), horizontal=True, label_visibility="collapsed", key="how")
+    at = value.slider(f"{how.capitalize()}", min_value=0.05, max_value=1.0, step=0.01, key=f"by-{how}")
+    recall = at if how == "recall" else 0.95
+    wish = prescriptions.Wish(machines[key], tuple(targets), at if how == "threshold" else None, recall)
+    laid = ground(path, where(path), replace(wish, threshold=None), tuple((i, r.label) for i, r in standing.items()))
+    made = prescriptions.prescribe(on.field_map, laid, wish)
+    facts = prescriptions.facts(made, laid)
+    st.html(wording.sprayed(facts))
+    st.vega_lite_chart(charts.savings(laid, made), width="stretch")
+    export(made, path)
+    for remark in dict.fromkeys(facts["remarks"]):
+        st.caption(texts.plain(remark))
+    return prescriptions.sprayed(made)
+
+
+def export(made: prescriptions.Prescribed, path: str) -> None:
+    """Write the files, and say whether the terminal would take them."""
+    terminals = terminal_profiles.profiles()
+    left, right = st.columns(2)
+    form = left.selectbox("Format", list(prescriptions.FORMATS))
+    wanted = "shp" if form == "shp" else "isoxml"
+    able = [k for k, t in terminals.items() if t.format == wanted] if form != "gpkg" else []
+    usual = prescriptions.FORMATS[form]
+    key = right.selectbox("Terminal", able, able.index(usual) if usual in able else None,
+                          format_func=lambda k: terminals[k].name, disabled=not able)  # fmt: skip
+    out = st.text_input("Folder", str(Path(path).with_name(f"{Path(path).name}-prescription-{form}")))
+    if not st.button("Export the prescription", type="primary", key="export", width="stretch"):
+        return
+    try:
+        profile, _ = prescriptions.write(made, Path(out), form, key or "")
+    except LoupeError as error:
+        st.error(texts.plain(str(error)))
+        return
+    checked = f"no reason found why {profile.name} would refuse it" if profile else "for a GIS; no terminal was asked"
+    st.success(texts.plain(f"Written to {out}. Terminal check: {checked}."))
+
+
+@st.cache_resource(show_spinner="reckoning the water of each zone", max_entries=24)
+def advice(file: str, changed: tuple[float, ...], on: date | None, rain_mm: float) -> watering.Advised:
+    """Advice for a day, reckoned once for each state of the farm's files."""
+    return watering.advised(watering.load(Path(file)), Path(file).parent, on=on, rain_mm=rain_mm)
+
+
+def irrigation(path: str) -> None:
+    """Advice for each zone of a farm, with depth and confidence."""
+    beside = Path(path).parent / "farm.toml"
+    st.session_state.setdefault("farm", str(beside) if beside.is_file() else "")
+    file = Path(st.text_input("Farm (weather, soil, crop, probes)", key="farm", placeholder="farm.toml").strip())
+    if not file.name:
+        st.info("Give the TOML file that names weather, soil, crop and probe readings; see docs/agriculture.md.")
+    else:
+        left, right = st.columns(2)
+        on = left.date_input("End of the day", value=None, key="day", help="None: the last day with weather.")
+        rain = right.number_input("Rain to count on, mm", min_value=0.0, max_value=200.0, key="rain")
+        changed = tuple(sorted(f.stat().st_mtime for f in file.parent.iterdir() if f.suffix in (".csv", ".toml")))
+        found = advice(str(file), changed, on if isinstance(on, date) else None, rain)
+        st.caption(f"{found.on}, {texts.plain(found.crop)}; corrected by {found.pairs} earlier probe readings")
+        st.dataframe(watering.table(found), hide_index=True, width="stretch")
+        for zone_advice in found.advice:
+            st.caption(texts.plain(f"{zone_advice.zone or 'field'}: {zone_advice.reason}"))
+        for remark in found.remarks:
+            st.caption(texts.plain(remark))
+    st.caption(texts.plain(NOT_CLAIMED))
+
+
+with ui.errors():
+    page(*started())

@@ -1,0 +1,1 @@
+"""What comes from the drone: orthomosaics, camera frames, field boundaries and vegetation indices."""

@@ -1,0 +1,282 @@
+"""A field map and a wish in, the spray plan with its savings-recall curve out; and the files a terminal reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared import atomic
+from shared.config import did_you_mean
+from shared.errors import ConfigError, DataError
+from verticals.agriculture.mapping.field_map import FieldMap
+from verticals.agriculture.spraying import isoxml_files, layers, terminals
+from verticals.agriculture.spraying.grid import SwathGrid, burn, lay
+from verticals.agriculture.spraying.machine import Machine, load, named, profiles
+from verticals.agriculture.spraying.map_layers import MapLayers, map_layers
+from verticals.agriculture.spraying.plan import SprayPlan, Unexamined, spray_plan
+from verticals.agriculture.spraying.provenance import Provenance
+from verticals.agriculture.spraying.savings import SavingsCurve, savings_curve
+from verticals.agriculture.spraying.terminal_profiles import Terminal
+from verticals.agriculture.spraying.terminal_profiles import named as terminal_named
+from verticals.agriculture.taxonomy import terms
+from verticals.agriculture.taxonomy.terms import Kind
+from verticals.agriculture.viewing.outlines import Outline
+
+FORMATS: Mapping[str, str] = {
+    "isoxml3": "isoxml_v3", "isoxml3-type2": "isoxml_v3", "isoxml4": "isoxml_v4", "shp": "shapefile", "gpkg": "",
+}  # fmt: skip
+"""What is written, and the terminal it is checked for where none is named; a GeoPackage is for no terminal."""
+_SPRAYABLE = (Kind.CONDITION, Kind.GROUP, Kind.FAMILY)
+_LIKELY = 0.5
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks for.
+
+    Attributes:
+        machine: The sprayer.
+        targets: Labels to be sprayed; empty takes :func:`usual_targets`.
+        threshold: Probability from which ground is a target, 0 to 1; None takes the highest that reaches ``recall``.
+        recall: Share of the diseased area to be reached, as the map's probabilities expect it; above 0 and up to 1.
+        unexamined: Whether ground that is NOT EXAMINED is sprayed as in broadcast or left out.
+        heading_deg: Driving direction, clockwise from grid north; None takes the field's longest edge.
+    """
+
+    machine: Machine
+    targets: tuple[str, ...] = ()
+    threshold: float | None = None
+    recall: float = 0.95
+    unexamined: Unexamined = "spray"
+    heading_deg: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise ConfigError(f"threshold is {self.threshold}; allowed is above 0 and up to 1")
+        if not 0 < self.recall <= 1:
+            raise ConfigError(f"recall is {self.recall}; allowed is above 0 and up to 1")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A map on a machine's grid, with what people said of its zones.
+
+    Attributes:
+        grid: The machine's grid over the field.
+        layers: Scores, as corrected.
+        corrected: Zones that a person has judged.
+        curve: What the machine saves at which recall, expected from the probabilities.
+        ceiling: Share of broadcast that this machine would save if the map were right everywhere; 0 to 1.
+    """
+
+    grid: SwathGrid
+    layers: MapLayers
+    corrected: int
+    curve: SavingsCurve
+    ceiling: float
+
+
+@dataclass(frozen=True)
+class Prescribed:
+    """A plan and what it was made of.
+
+    Attributes:
+        plan: Which sections spray where.
+        threshold: Probability from which ground is a target.
+        recall: Expected share of the diseased area that is sprayed; None beyond the curve.
+        provenance: For the files.
+        remarks: Sentences for the person.
+    """
+
+    plan: SprayPlan
+    threshold: float
+    recall: float | None
+    provenance: Provenance
+    remarks: tuple[str, ...] = field(default=())
+
+
+def machine(key: str) -> Machine:
+    """A machine by the key of a profile, or from its TOML file.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    return load(Path(key)) if key.lower().endswith(".toml") and key not in profiles() else named(key)
+
+
+def usual_targets(field_map: FieldMap) -> tuple[str, ...]:
+    """Labels of a map that name a disease, pest or weed, or that the taxonomy does not know; never the healthy one.
+
+    Bare ground, healthy crop and what nobody could name are not sprayed unless a person asks for it.
+    """
+    found = {label: terms.find(label) for label in field_map.labels if label != field_map.ok_label}
+    return tuple(label for label, term in found.items() if term is None or term.kind in _SPRAYABLE)
+
+
+def ground(field_map: FieldMap, outline: Outline, wish: Wish, said: Sequence[tuple[Any, str]] = ()) -> Ground:
+    """Lay the machine over the field and trace what it saves at which recall.
+
+    Args:
+        field_map: The map.
+        outline: Its field.
+        wish: Machine, targets, recall and policy; its threshold is not looked at.
+        said: (outline of a zone in the map's CRS, label that a person gave it): such ground is a target for certain,
+            or none for certain.
+
+    Raises:
+        DataError: A target is no label of the map, or nothing of the examined field is expected to be a target.
+    """
+    targets = wish.targets or usual_targets(field_map)
+    grid = lay(outline.shape, field_map.grid.crs, wish.machine, heading_deg=wish.heading_deg)
+    read = _corrected(map_layers(field_map, grid, targets), grid, said)
+    synthetic = _synthetic(field_map)
+    curve = savings_curve(
+        grid, read.score, read.examined, expected=read.expected, unexamined=wish.unexamined,
+        recall_target=wish.recall, synthetic=synthetic,
+    )  # fmt: skip
+    likely = (np.nan_to_num(read.expected) >= _LIKELY).astype(np.float32)
+    ceiling = 1.0
+    if (likely.astype(bool) & grid.inside & read.examined).any():
+        # With the map's own classes as truth the ceiling is the machine's alone: its sections, buffer and times.
+        perfect = savings_curve(
+            grid, read.score, read.examined, truth=likely, unexamined=wish.unexamined, thresholds=[1.0], resamples=2
+        )
+        ceiling = perfect.ceiling or 0.0
+    return Ground(grid, read, len(said), curve, ceiling)
+
+
+def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
+    """Decide which sections spray.
+
+    Raises:
+        DataError: No threshold reaches the recall, or the map does not say the hashes it was made from.
+    """
+    point = on.curve.operating
+    if wish.threshold is None and point is None:
+        raise DataError(
+            f"{field_map.folder}: no threshold reaches a recall of {wish.recall:g} on this map; "
+            "ask for less recall or name a threshold"
+        )
+    threshold = wish.threshold if wish.threshold is not None or point is None else point.threshold
+    assert threshold is not None
+    plan = spray_plan(on.grid, on.layers.score >= np.float32(threshold), on.layers.examined, unexamined=wish.unexamined)
+    provenance = on.layers.provenance(
+        threshold=threshold,
+        recall_target=None if wish.threshold is not None else wish.recall,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        synthetic=_synthetic(field_map),
+    )
+    said = [f"zones as a person judged them: {on.corrected}, for certain"] if on.corrected else []
+    named_machine = replace(provenance, machine=wish.machine.name)
+    return Prescribed(plan, threshold, _recall_at(on.curve, threshold), named_machine, (*said, *plan.remarks))
+
+
+def write(made: Prescribed, out: Path, form: str, terminal: str = "") -> tuple[Terminal | None, tuple[str, ...]]:
+    """Write a prescription as a folder, whole or not at all, and ask whether its terminal would take it.
+
+    Args:
+        made: The prescription.
+        out: Folder, made or replaced: ``TASKDATA``, ``RX.shp`` with its parts, or ``prescription.gpkg``.
+        form: Of :data:`FORMATS`.
+        terminal: Key of a terminal profile; empty takes the usual one of the format.
+
+    Returns:
+        The terminal (None for a GeoPackage), and why it would refuse the files; nothing is written where it would.
+
+    Raises:
+        ConfigError: The format or the terminal is not known, or they do not go together.
+    """
+    if form not in FORMATS:
+        raise ConfigError(f"format {form!r} is not written; {did_you_mean(form, list(FORMATS))}")
+    if form == "gpkg":
+        with atomic.folder(out) as temporary:
+            layers.write_geopackage(made.plan, temporary / "prescription.gpkg", made.provenance)
+        return None, ()
+    profile = terminal_named(terminal or FORMATS[form])
+    if (profile.format == "shp") != (form == "shp"):
+        raise ConfigError(f"{profile.name} takes {profile.format}, not {form}; name a format that it takes")
+    if form == "shp":
+        layers.write_shapefile(made.plan, out, profile)
+        return profile, ()
+    with atomic.folder(out) as temporary:
+        task = isoxml_files.write_task(
+            made.plan, temporary / "task", made.provenance,
+            version="4.3" if form == "isoxml4" else "3.3", grid_type=2 if form == "isoxml3-type2" else 1,
+        )  # fmt: skip
+        refusals = terminals.check(task, profile)
+        if refusals:
+            raise DataError(f"{out}: {profile.name} would refuse it: {'; '.join(refusals)}")
+        (task / "TASKDATA").replace(temporary / "TASKDATA")
+        task.rmdir()
+    return profile, ()
+
+
+def sprayed(made: Prescribed) -> Any:
+    """GeoDataFrame of the ground that is sprayed, as polygons in the map's CRS."""
+    frame = layers.prescription(made.plan)
+    return frame[frame.rate_l_ha > 0]
+
+
+def facts(made: Prescribed, on: Ground) -> dict[str, Any]:
+    """The figures of a prescription, ready for ``json.dumps``."""
+    plan = made.plan
+    return {
+        "synthetic": on.curve.synthetic,
+        "machine": plan.grid.machine.name,
+        "targets": list(on.layers.targets),
+        "threshold": made.threshold,
+        "expected_recall": made.recall,
+        "saved": plan.saved,
+        "ceiling": on.ceiling,
+        "hectares": dict(plan.hectares),
+        "litres": plan.litres,
+        "broadcast_litres": plan.broadcast_litres,
+        "tanks": plan.tanks,
+        "heading_deg": plan.grid.heading_deg,
+        "curve": [
+            {key: value for key, value in asdict(point).items() if value is not None} for point in on.curve.points
+        ],
+        "remarks": [*made.remarks, *on.curve.remarks],
+        "provenance": dict(made.provenance.metadata()),
+    }
+
+
+def told(found: dict[str, Any]) -> list[str]:
+    """The same for a person at the terminal."""
+    ha = found["hectares"]
+    lines = ["!! SYNTHETIC: a drawn field, no figure of a real one"] if found["synthetic"] else []
+    recall = found["expected_recall"]
+    reached = "" if recall is None else f", expected to reach {100 * recall:.1f} % of the diseased area"
+    lines += [
+        f"{found['machine']}; targets {', '.join(found['targets'])}",
+        f"from probability {found['threshold']:.3f}{reached}",
+        f"sprayed {ha['sprayed']:.4f} of {ha['broadcast']:.4f} ha broadcast: {100 * found['saved']:.1f} % saved "
+        f"(this machine's ceiling on this map, at 100 % recall: {100 * found['ceiling']:.1f} %)",
+        f"{found['litres']:.0f} l against {found['broadcast_litres']:.0f} l broadcast, {found['tanks']:.2f} tanks",
+        f"NOT EXAMINED {ha['not_examined']:.4f} ha, of that unsprayed {ha['not_examined_unsprayed']:.4f} ha",
+        *(f"note: {remark}" for remark in found["remarks"]),
+    ]
+    if "files" in found:
+        passed = f"; no reason found why {found['terminal']} would refuse it" if found["terminal"] else ""
+        lines.append(f"written: {found['files']} ({found['format']}){passed}")
+    return lines
+
+
+def _corrected(read: MapLayers, grid: SwathGrid, said: Sequence[tuple[Any, str]]) -> MapLayers:
+    score, expected = read.score.copy(), read.expected.copy()
+    for shape, label in said:
+        here = burn([shape], grid.transform, score.shape) & read.examined
+        score[here] = expected[here] = np.float32(label in read.targets)
+    return replace(read, score=score, expected=expected)
+
+
+def _recall_at(curve: SavingsCurve, threshold: float) -> float | None:
+    """Expected recall of the nearest point that treats no more than the threshold does; points fall in threshold."""
+    return next((p.recall for p in reversed(curve.points) if p.threshold >= np.float32(threshold)), None)
+
+
+def _synthetic(field_map: FieldMap) -> bool:
+    return bool((field_map.card.get("raster") or {}).get("synthetic"))

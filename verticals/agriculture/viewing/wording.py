@@ -1,0 +1,78 @@
+"""A scene in, the page's short texts as HTML out; everything that comes from files is escaped."""
+
+import html
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.review.items import Item
+from verticals.agriculture.viewing.scenes import Scene
+
+STYLE = """<style>
+.stMainBlockContainer {padding: 0.7rem 1.2rem 0 1.2rem}
+.stAppHeader {display: none}
+.stVerticalBlock {gap: 0.45rem}
+.stButton button {min-height: 2.1rem; padding: 0 0.5rem}
+.line {font-variant-numeric: tabular-nums; font-size: 0.95rem}
+.line b.not-examined {background: #333; color: #fff; padding: 0.1rem 0.5rem; border-radius: 0.2rem}
+.legend {font-size: 0.82rem}
+.line i {display: inline-block; width: 0.8rem; height: 0.8rem; margin: 0 0.3rem 0 0.9rem; border: 1px solid #555}
+.line i.hatch {background: repeating-linear-gradient(45deg, #5a5a5a 0 4px, #ebebeb 4px 8px)}
+table.facts {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem}
+table.facts td {border: none; padding: 0.05rem 0} table.facts td + td {text-align: right; font-weight: 600}
+</style>"""
+
+
+def head(on: Scene, judged: int) -> str:
+    """The field in one line: what nobody looked at is always in it."""
+    ha = on.hectares
+    drawn = " &nbsp; <b>SYNTHETIC: drawn, not photographed</b>" if on.synthetic else ""
+    return (
+        f'<div class="line"><b>{html.escape(on.name)}</b> &nbsp; field {ha["field"]:.3f} ha &nbsp; examined '
+        f'{ha["examined"]:.3f} ha &nbsp; <b class="not-examined">NOT EXAMINED {ha["not_examined"]:.3f} ha</b> &nbsp; '
+        f"{len(on.items)} zones, {judged} judged{drawn}</div>"
+    )
+
+
+def legend(on: Scene, name: Callable[[str], str], *, sprayed: bool) -> str:
+    """Colour and hectares of each label; hectares count cells of the model's class."""
+    parts = [
+        f'<i style="background: rgb{colour}"></i>{html.escape(name(label))} {on.hectares[label]:.3f} ha'
+        for label, colour in on.colours.items()
+    ]
+    parts.append(f'<i class="hatch"></i>NOT EXAMINED {on.hectares["not_examined"]:.3f} ha')
+    if sprayed:
+        parts.append('<i style="background: none; border: 2px solid #00e5ff"></i>sprayed')
+    return f'<div class="line legend">{"".join(parts)}</div>'
+
+
+def zone(row: Any, item: Item, label: str, name: Callable[[str], str]) -> str:
+    """Class, probability with its interval, severity and area of a zone as a table.
+
+    Args:
+        row: Of the zones' table.
+        item: The same zone in the review store.
+        label: The label that stands: a person's, else the model's.
+        name: Of a label, for people.
+    """
+    changed = f" (the model said {name(item.label)})" if label != item.label else ""
+    facts = {
+        "class": f"{name(label)}{changed}",
+        f"mean probability of {name(item.label)}": f"{row.probability:.2f}",
+        "95 % interval": f"{row.probability_low:.2f} to {row.probability_high:.2f}",
+        "severity: diseased share of canopy": f"{row.severity:.0f} %" if row.severity == row.severity else "not told",
+        "area on the ellipsoid": f"{row.area_ha:.4f} ha ({10_000 * row.area_ha:.0f} m²)",
+    }
+    cells = (f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
+    return f'<table class="facts">{"".join(cells)}</table>'
+
+
+def sprayed(facts: Mapping[str, Any]) -> str:
+    """What a prescription comes to, in two lines; ``facts`` of :func:`prescriptions.facts`."""
+    ha = facts["hectares"]
+    return (
+        f'<div class="line"><b>{ha["sprayed"]:.3f} ha</b> of {ha["broadcast"]:.3f} ha, {facts["litres"]:.0f} l of '
+        f"{facts['broadcast_litres']:.0f} l: <b>{100 * facts['saved']:.0f} % saved</b> from probability "
+        f"{facts['threshold']:.2f} on; this machine's ceiling at 100 % recall is {100 * facts['ceiling']:.0f} %. "
+        f"NOT EXAMINED {ha['not_examined']:.3f} ha, of that unsprayed "
+        f"{ha['not_examined_unsprayed']:.3f} ha.</div>"
+    )
