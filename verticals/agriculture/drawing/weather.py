@@ -29,7 +29,7 @@ def season(seed: int, *, first: date = date(2026, 4, 20), days: int = 140) -> pd
     """
     rng = np.random.default_rng([seed, 77])
     day = pd.date_range(first, periods=days, freq="D")
-    angle = 2 * np.pi * (day.dayofyear.to_numpy() - 200) / 365
+    angle = 2 * np.pi * (day.day_of_year.to_numpy() - 200) / 365
     wet = np.zeros(days, bool)
     warmer = np.zeros(days)
     for i in range(days):
@@ -40,7 +40,7 @@ def season(seed: int, *, first: date = date(2026, 4, 20), days: int = 140) -> pd
     tmin, tmax = mean - span / 2, mean + span / 2
     dew = np.minimum(tmin + np.where(wet, rng.uniform(0, 2.5, days), rng.uniform(-3.5, 1, days)), mean)
     # Clear-sky radiation at the latitude is about 75 % of Ra; the cosine follows Ra within 5 %.
-    clear = 20.0 + 10.5 * np.cos(2 * np.pi * (day.dayofyear.to_numpy() - 172) / 365)
+    clear = 20.0 + 10.5 * np.cos(2 * np.pi * (day.day_of_year.to_numpy() - 172) / 365)
     solar = clear * np.where(wet, rng.uniform(0.25, 0.6, days), rng.uniform(0.7, 1.0, days))
     rain = np.where(wet, rng.gamma(0.9, 6.0, days), 0.0)
     highest, lowest = (np.clip(100 * _vapour(dew) / _vapour(t), 5, 100) for t in (tmin, tmax))

@@ -66,7 +66,10 @@ def hutton(hourly: pd.DataFrame) -> pd.DataFrame:
         risk = _day(lowest, humid, len(known))
         rows.append((day, lowest, humid, len(known), risk, _both(previous, risk)))
         previous = risk
-    return pd.DataFrame(rows, columns=["date", "tmin_c", "humid_hours", "hours", "day", "period"]).set_index("date")
+    names = ["date", "tmin_c", "humid_hours", "hours", "day", "period"]
+    # As objects: pandas would turn the members of an enumeration of texts into bare texts.
+    judged = pd.DataFrame(rows, columns=names, dtype=object).set_index("date")
+    return judged.astype({"tmin_c": float, "humid_hours": int, "hours": int})
 
 
 def standing(days: pd.DataFrame, on: date, *, within_days: int = 7) -> tuple[Risk, str]:
