@@ -2,7 +2,7 @@
 
     python docs/agriculture_screenshots.py MAP --farm farm.toml
 
-The orthomosaic must lie where it was mapped; no verdict is recorded.
+Paths are shown as they are given. The orthomosaic must lie where it was mapped; no verdict is recorded.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
     app = ROOT / "verticals" / "agriculture" / "app.py"
     with tempfile.TemporaryDirectory() as folder:
         line = launch.command(app, store=f"{folder}/reviews.sqlite", reviewer="A. Agronomist", port=port)
-        server = subprocess.Popen([*line, f"--map={given.map.resolve()}"])
+        server = subprocess.Popen([*line, f"--map={given.map}"])
         try:
             wait_for(f"http://127.0.0.1:{port}/_stcore/health")
             with sync_playwright() as playwright:
@@ -47,7 +47,7 @@ def main() -> None:
                 tab = browser.new_page(viewport=_WH)
                 tab.set_default_timeout(120_000)
                 tab.goto(f"http://127.0.0.1:{port}")
-                take(tab, given.out, given.farm.resolve())
+                take(tab, given.out, given.farm)
                 browser.close()
         finally:
             server.terminate()
@@ -77,6 +77,9 @@ def take(tab: Any, out: Path, farm: Path) -> None:
     field = tab.get_by_label("Farm (weather, soil, crop, probes)")
     field.fill(str(farm))
     field.press("Enter")
+    settled()
+    tab.get_by_text("earlier probe readings").wait_for()
+    tab.get_by_text("Not claimed").wait_for()
     settled()
     save(tab.screenshot(), out / "agriculture-irrigation.png")
 

@@ -169,7 +169,7 @@ def show(on: Scene, standing: dict[int, Review], sprayed: Any) -> None:
     if zones is not None:
         zones = zones.assign(label=[standing[i].label if i in standing else z for i, z in enumerate(zones.label)])
     with st.container(key="map"):
-        look = decks.Look(*(st.session_state.get(k, d) for k, d in sliders()), _LOOK.width, _LOOK.height)
+        look = replace(_LOOK, **{key: st.session_state.get(key, start) for key, start in sliders()})
         chart = decks.deck(
             look, raster=on.raster, classes=on.classes, zones=zones, not_examined=on.not_examined,
             outline=on.outline_frame, colours=on.colours, selected=chosen(on) + 1, sprayed=sprayed,

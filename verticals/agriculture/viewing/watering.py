@@ -135,8 +135,10 @@ def lines(found: Advised) -> list[str]:
     """The advice for a person at the terminal, one line and its reason for each zone."""
     told = []
     for a in found.advice:
+        # 0 mm would be read as "no water needed".
+        depth = "" if a.answer is Answer.NOT_ASSESSED else f"{a.depth_mm:5.1f} mm"
         sure = "" if a.confidence is None else f"  confidence {100 * a.confidence:.0f} %"
-        told.append(f"{a.zone or 'field':12} {WORDS[a.answer]:13} {a.depth_mm:5.1f} mm{sure}")
+        told.append(f"{a.zone or 'field':12} {WORDS[a.answer]:13} {depth}{sure}")
         told.append(f"             {a.reason}")
     return told
 
@@ -147,7 +149,7 @@ def table(found: Advised) -> pd.DataFrame:
         {
             "zone": a.zone or "field",
             "advice": WORDS[a.answer],
-            "mm": round(a.depth_mm, 1),
+            "mm": "" if a.answer is Answer.NOT_ASSESSED else f"{a.depth_mm:.0f}",
             "confidence": "" if a.confidence is None else f"{100 * a.confidence:.0f} %",
             "depletion, 90 %": "" if a.depletion is None else f"{a.depletion[0]:.0%} to {a.depletion[1]:.0%}",
         }
