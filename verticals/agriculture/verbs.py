@@ -1,24 +1,15 @@
 """Verbs of the field on the command: map, zones, prescription, irrigation."""
 
 import json
-import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from shared import atomic
-from shared.errors import ConfigError
-
-FILE = click.Path(path_type=Path)
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there."
-)
-boundary_option = click.option(
-    "--boundary", type=FILE, help="Outline of the field: GeoPackage, GeoJSON, Shapefile, KML."
-)
+from verticals.agriculture import walking_verbs as walking
+from verticals.agriculture.verb_options import FILE, boundary_option, day, json_option, tell
 
 
 @click.command("map")
@@ -41,7 +32,7 @@ def map_field(bundle: Path, raster: Path, out: Path, as_json: bool, **options: A
 
     field_map, remarks = field_maps.make(bundle, raster, out, **options)
     facts = {**field_maps.facts(field_map), "remarks": list(remarks)}
-    _print(facts, [field_maps.told(facts), *(f"note: {remark}" for remark in remarks)], as_json)
+    tell(facts, [field_maps.told(facts), *(f"note: {remark}" for remark in remarks)], as_json)
 
 
 @click.command()
@@ -87,7 +78,7 @@ def zones(
         finally:
             queued.close()
         lines.append(f"{facts['queued']} new zones in {store}: loupe review agriculture --store {store}")
-    _print(facts, [*lines, *(f"written: {path}" for path in written)], as_json)
+    tell(facts, [*lines, *(f"written: {path}" for path in written)], as_json)
 
 
 @click.command()
@@ -132,7 +123,7 @@ def prescribe(
     facts["remarks"] += outline.remarks
     facts |= {"files": str(out), "format": form, "terminal": profile.name if profile else ""}
     atomic.write(out.with_name(f"{out.name}.json"), json.dumps(facts, indent=2) + "\n")
-    _print(facts, prescriptions.told(facts), as_json)
+    tell(facts, prescriptions.told(facts), as_json)
 
 
 @click.command()
@@ -150,11 +141,11 @@ def irrigate(farm: Path, on: str | None, forecast_rain: float, overrides: tuple[
     from verticals.agriculture.viewing import watering
 
     found = watering.advised(
-        watering.load(farm, overrides), farm.parent, on=_day(on) if on else None, rain_mm=forecast_rain
+        watering.load(farm, overrides), farm.parent, on=day(on, "--on") if on else None, rain_mm=forecast_rain
     )
     facts = watering.facts(found)
     lines = [f"{found.on}, {found.crop}; corrected by {found.pairs} earlier readings", *watering.lines(found)]
-    _print(facts, [*lines, *(f"note: {r}" for r in found.remarks), NOT_CLAIMED], as_json)
+    tell(facts, [*lines, *(f"note: {r}" for r in found.remarks), NOT_CLAIMED], as_json)
 
 
 def _said(field_map: Any, store: str) -> list[tuple[Any, str]]:
@@ -168,15 +159,4 @@ def _said(field_map: Any, store: str) -> list[tuple[Any, str]]:
         opened.close()
 
 
-def _day(text: str) -> Any:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError as error:
-        raise ConfigError(f"--on {text}: is not a day; write it as 2026-07-14") from error
-
-
-def _print(facts: dict[str, Any], lines: Sequence[str], as_json: bool) -> None:
-    print(json.dumps(facts) if as_json else "\n".join(lines), file=sys.stdout)
-
-
-VERBS = (map_field, zones, prescribe, irrigate)
+VERBS = (map_field, zones, prescribe, irrigate, *walking.VERBS)

@@ -135,3 +135,33 @@ def test_a_folder_that_is_no_map_and_a_bundle_that_is_none_are_one_sentence(tmp_
     ):  # fmt: skip
         done = run(*line)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_walk_is_planned_for_gps_and_paper_and_what_was_seen_there_gives_hectares(
+    drawn: Path, tmp_path: Path
+) -> None:
+    gpx, paper = tmp_path / "walk.gpx", tmp_path / "walk.html"
+    counts = ("--uncertain", 1, "--high", 2, "--control", 2, "--unseen", 0)
+    told = facts("scout", drawn, "-o", gpx, "-o", paper, *counts)
+    assert told["stops"] >= 3 and gpx.read_text().count("<wpt ") >= told["stops"] and "http" not in paper.read_text()
+    rows = ["easting,northing,label"]
+    # Four points in the blight of the map, of which one is healthy in truth, and six in what it calls healthy.
+    rows += [f"{565008 + 4 * i},5540030,{'healthy' if i == 3 else 'potato_late_blight'}" for i in range(4)]
+    rows += [f"{565030 + 3 * i},5540025,healthy" for i in range(6)]
+    points = tmp_path / "seen.csv"
+    points.write_text("\n".join([*rows, "565030,5540005,weed", "565040,5540006,weed", "7,9,weed"]) + "\n")
+    found = facts("truth", drawn, points, "--design", "purposive")
+    assert found["points"] == 12 and len(found["left_out"]) == 1 and found["area"] is None
+    assert found["precision"]["potato_late_blight"]["value"] == 0.75
+    assert found["recall"]["healthy"]["n"] == 7
+    refused = run("truth", drawn, points, "--design", "random", "--tiles", tmp_path / "tiles")
+    assert refused.returncode == 2 and "--raster" in refused.stderr
+
+
+def test_two_flights_are_compared_zone_by_zone_and_swapped_days_are_one_sentence(drawn: Path, tmp_path: Path) -> None:
+    out = tmp_path / "history.csv"
+    told = facts("flights", drawn, drawn, "--on", "2026-07-01", "2026-07-14", "-o", out)
+    assert told["zones"] == 2 and sum(told["verdicts"].values()) == 2 and "more" not in told["verdicts"]
+    assert out.read_text().startswith("zone,date,") and "--rasters" in told["remarks"][0]
+    swapped = run("flights", drawn, drawn, "--on", "2026-07-14", "2026-07-01")
+    assert swapped.returncode == 2 and "swap them" in swapped.stderr

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.errors import require
 
-CACHE_MB = 128
+CACHE_BYTES = 128 * 2**20
 """GDAL's block cache; its default is a twentieth of the machine's memory."""
 _EXTRA = "agriculture"
 _STRIP_ROWS = 16
@@ -57,7 +57,7 @@ class Writers:
 @contextmanager
 def bounded() -> Iterator[None]:
     """GDAL with a small block cache."""
-    with require("rasterio", extra=_EXTRA).Env(GDAL_CACHEMAX=CACHE_MB):
+    with require("rasterio", extra=_EXTRA).Env(GDAL_CACHEMAX=CACHE_BYTES):
         yield
 
 
