@@ -192,8 +192,8 @@ def _judging(run: Run) -> float:
 def _evaluations(run: Run) -> int:
     """How many evaluations the way has, so that they take a small share of the time."""
     left = max(run.task.until - time.monotonic(), 0.0)
-    affordable = int(EVALUATION_SHARE * left / max(_judging(run), 1e-3))
-    return min(max(affordable, FEWEST_EVALUATIONS), MOST_EVALUATIONS)
+    affordable = EVALUATION_SHARE * left / max(_judging(run), 1e-3)  # endless where there is no deadline
+    return int(min(max(affordable, FEWEST_EVALUATIONS), MOST_EVALUATIONS))
 
 
 def _step(run: Run, optimiser: Any, pixels: Pixels) -> bool:
