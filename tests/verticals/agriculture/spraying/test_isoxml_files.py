@@ -155,7 +155,7 @@ def test_v4_is_valid_by_the_official_schema(tmp_path: Path, grid_type: Any) -> N
     schemas = Path(found.origin).parent / "ISOXML_schema"
     write_task(spot_plan(), tmp_path / "out", MADE_FROM, version="4.3", grid_type=grid_type)
     schema = xmlschema.XMLSchema(schemas / "ISO11783_TaskFile_V4-3.xsd")
-    schema.validate(tmp_path / "out" / "TASKDATA" / "TASKDATA.XML")
+    assert not list(map(str, schema.iter_errors(tmp_path / "out" / "TASKDATA" / "TASKDATA.XML")))
 
 
 def breaches(element: Any, model: Any, ids: set[str]) -> list[str]:
