@@ -56,15 +56,22 @@ def read(source: Path | str, taxonomy: Taxonomy | None) -> tuple[Manifest, tuple
     Args:
         source: A path as for a build, a SQLite file of a review, or a SQLAlchemy URL.
         taxonomy: The vertical's labels.
+
+    Raises:
+        DataError: There is nothing, or no verdict stands.
     """
     is_log = "://" in str(source) or Path(source).suffix.lower() in (".sqlite", ".db")
     if not is_log:
         return sources.read(Path(source), taxonomy=taxonomy)
+    if "://" not in str(source) and not Path(source).is_file():
+        raise DataError(f"{source}: does not exist; give the review log that loupe review wrote")
     store = Store.open(str(source))
     try:
         items, standing = {item.id: item for item in store.items()}, store.standing()
     finally:
         store.close()
+    if not standing:
+        raise DataError(f"{source}: holds no standing verdict; judge something first with loupe review")
     said: dict[str, set[str]] = defaultdict(set)
     samples: dict[str, Sample] = {}
     problems = []
@@ -141,7 +148,7 @@ def look(
         except DataError as error:
             left.append(Problem(row.sample.path, str(error)))
     if not looked:
-        raise DataError(f"{manifest.folder}: holds no image that the bundle does not have already; nothing to learn")
+        raise DataError("the data hold no image that the bundle does not have already; nothing to learn")
     kept = manifest.with_rows(row for row, _ in looked)
     component, place, hashes = _places(runtime.bundle, kept)
     rows = _split(kept.rows, component, place, seed)

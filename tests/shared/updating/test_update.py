@@ -167,3 +167,13 @@ def test_verdicts_of_a_review_log_are_learnt(bundle: Path, tmp_path: Path) -> No
     assert facts["update"]["new_images"] == 24 and facts["labels"] == list(runtime.labels)
     kept = memory.load(bundles.load(tmp_path / "next.bundle"))
     assert {kept.labels[s.id] for s in samples if "ok/" in s.path} == {"ok"}
+
+
+def test_a_review_log_that_is_not_there_or_holds_no_verdict_is_one_sentence(bundle: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "typing_error.sqlite"
+    with pytest.raises(DataError, match=r"typing_error.sqlite: does not exist"):
+        update(bundle, tmp_path / "x.bundle", Wish(data=missing), say=lambda _: None)
+    assert not missing.exists()
+    Store.open(str(tmp_path / "new.sqlite")).close()
+    with pytest.raises(DataError, match="holds no standing verdict"):
+        update(bundle, tmp_path / "x.bundle", Wish(data=tmp_path / "new.sqlite"), say=lambda _: None)
