@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from shared import atomic, packing
+from shared import atomic, bundling
 from shared.building import adopt, candidates, card, measure
 from shared.building.adopt import Trial
 from shared.building.candidates import Candidate
@@ -23,12 +23,10 @@ from shared.deadline import Deadline
 from shared.errors import BundleError, DataError, Problem
 from shared.evaluate import samples_table
 from shared.inference import bundle as bundles
-from shared.inference import nearest, novelty
 from shared.recipe import Recipe
 from shared.reporting import build_page
 from shared.taxonomy import Taxonomy, guess_ok
 from shared.training import features
-from shared.updating import memory
 
 FIRST_MODEL_SECONDS = 40.0
 """When features of all images take longer than this, a first bundle is written from those that are there."""
@@ -211,38 +209,19 @@ class _Builder:
 
     def _bundle(self) -> dict[str, Any]:
         """Measure the best candidate and write its bundle, then the report beside it."""
-        work, best = self.work, self._best
-        with work.clock.on("measuring"):
-            own = parts(work, self.rows, best.known)
-            train = own["train"]
-            z = {s: best.head.standardise(own[s].x) for s in ("train", "validation") if len(own[s].rows)}
-            novel = novelty.fit(z["train"], z.get("validation", z["train"][:0]))
-            exemplars = nearest.fit(
-                train.x,
-                [row.sample.id for row in train.rows],
-                [row.label for row in train.rows],
-                mean=best.head.mean,
-                deviation=best.head.deviation,
-                paths=[row.sample.path for row in train.rows],
-            )
-            kept = memory.of(memory.key(best.extractor.origin, best.image_size), own)
-            facts = card.facts(work, self.trials, self.rows, self.problems, novel) | self.outlook
+        work = self.work
+        made = bundling.packed(work, self.trials, self.rows, self.problems, more=self.outlook)
+        facts = made.facts
+        self._time(facts)
         with work.clock.on("writing"):
-            said = ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")
-            metadata = {key: facts[key] for key in said}
-            metadata |= {"data_hash": work.manifest.hash, "input": "uint8 RGB [N, H, W, 3]"}
-            pictures = some_pictures(work.manifest, train.rows)
-            model, agreement = packing.whole_model(best.extractor.model, best.head, novel, metadata, pictures)
-            facts["onnx_parity"] = {**best.extractor.parity, **agreement}
-            facts["size_bytes"] = len(model)
-            self._time(facts)
-            sealed = packing.write(self.out, model, facts, self._table(), (exemplars, *kept))
+            sealed = made.write(self.out, self._table())
         if self.first_model is None:
             self.first_model = round(work.deadline.elapsed, 1)
         self._time(facts)
         facts |= {"bundle_hash": sealed.hash, "bundle": str(self.out)}
         facts["report"] = str(self.out.with_name(self.out.name + ".html"))
-        build_page.write(facts, Path(facts["report"]), hardest=measure.hardest(work, best, own["test"]))
+        test = parts(work, self.rows, self._best.known)["test"]
+        build_page.write(facts, Path(facts["report"]), hardest=measure.hardest(work, self._best, test))
         work.say(_told(facts, len(work.manifest.rows)))
         return facts
 

@@ -32,14 +32,16 @@ FLOORS: list[set[str]] = [
     {"shared.packing"},
     {"shared.building"},
     {"shared.updating"},
-    {"shared.build", "shared.update"},
+    {"shared.bundling"},
+    {"shared.compression"},
+    {"shared.build", "shared.compress", "shared.update"},
     {"verticals.agriculture", "verticals.industrial", "verticals.medical"},
     {"verticals", "verticals.tell"},
     {"verticals.answering"},
     {"verticals.sharded"},
     {"verticals.options"},
     {"verticals.steps", "verticals.reviewing", "verticals.serving"},
-    {"verticals.demo", "verticals.upkeep"},
+    {"verticals.compressing", "verticals.demo", "verticals.upkeep"},
     {"verticals.cli"},
 ]
 

@@ -196,6 +196,38 @@ def _of_parts(facts: Facts) -> str:
     return "\n".join(lines)
 
 
+def compressed(facts: Facts) -> str:
+    """For ``loupe distil``, ``prune`` and ``quantize``: what was gained, and what it cost on images never seen."""
+    step = facts["compression"][-1]
+    size, time, test = step["size_bytes"], step["latency_ms"], step["test"]
+    ratio = size["before"] / size["after"]
+    lines = [
+        f"{step['method']}: {step['chosen']}",
+        f"size    {size['after'] / 1e6:.2f} MB, before {size['before'] / 1e6:.2f} MB ({ratio:.1f} times smaller)",
+        f"time    {time['after']['p50']:.1f} ms an image on one core (p95 {time['after']['p95']:.1f}), before "
+        f"{time['before']['p50']:.1f} ms (p95 {time['before']['p95']:.1f})",
+    ]
+    if test["n"]:
+        over, worst = test["balanced_accuracy"], test["per_label"][test["worst_label"]]
+        lines += [
+            f"test    {_points(over)} balanced accuracy on {test['n']} images; {len(test['flips'])} answers flipped",
+            f"worst   {test['worst_label']} {_points(worst)} recall on {worst['n']} images",
+        ]
+        lines += [
+            f"flipped: {f['path']} is {f['label']}, {f['before']} before, {f['after']} now" for f in test["flips"]
+        ][:_SHOWN]
+    lines += [f"refused: {rung['name']}: {rung['why']}" for rung in step["rungs"][:-1]]
+    if facts["certificate"]:
+        lines.append(facts["certificate"]["sentence"])
+    return "\n".join([*lines, f"bundle: {facts['bundle']}", f"report: {facts['report']}"])
+
+
+def _points(difference: Facts) -> str:
+    return (
+        f"{100 * difference['value']:+.1f} points [{100 * difference['low']:+.1f} .. {100 * difference['high']:+.1f}]"
+    )
+
+
 def updated(facts: Facts) -> str:
     """For ``loupe update`` and ``loupe merge``."""
     gate = facts["update"]

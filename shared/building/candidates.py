@@ -41,6 +41,7 @@ class Candidate:
         inner: Balanced accuracy on folds or parts of the training images, 0 to 1.
         about: The head in words.
         details: What else is worth keeping.
+        kept: The torch network, where it is not the one that the recipe gives.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Candidate:
     inner: float
     about: str
     details: Mapping[str, Any]
+    kept: Any = None
 
     def probabilities(self, part: Part) -> NDArray[np.float64]:
         """Calibrated probabilities ``(n, labels)`` of a part made from this candidate's features."""
@@ -204,6 +206,7 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
 def _exported(work: Work, base: Candidate, made: Any, rows: Sequence[Row], until: float) -> Candidate | str:
     """The tuned network as a graph, and its features of every image: all of them, or it cannot be compared."""
     from shared.export import parity
+    from shared.training.kept_backbone import KeptBackbone
 
     pictures = some_pictures(work.manifest, [row for row in rows if row.split == "train"])
     try:
@@ -225,6 +228,7 @@ def _exported(work: Work, base: Candidate, made: Any, rows: Sequence[Row], until
         made.facts["score"]["balanced_accuracy"],
         "linear, tuned together with the backbone",
         {**made.facts, "evaluations": made.tried},
+        KeptBackbone(made.net, replace(work.recipe, image_size=made.net.image_size)),
     )
 
 

@@ -17,7 +17,13 @@ from shared.training import learning_curve
 
 
 def facts(
-    work: Work, trials: Sequence[Trial], rows: Sequence[Row], problems: Sequence[Problem], novel: novelty.Novelty
+    work: Work,
+    trials: Sequence[Trial],
+    rows: Sequence[Row],
+    problems: Sequence[Problem],
+    novel: novelty.Novelty,
+    *,
+    earlier: int = 0,
 ) -> dict[str, Any]:
     """All that is known about the best model so far, times and hashes excepted.
 
@@ -27,8 +33,9 @@ def facts(
         rows: The usable rows.
         problems: What could not be decoded.
         novel: The novelty statistics.
+        earlier: Models among which the same validation images had chosen before.
     """
-    best, closed, count = adopt.best(trials), adopt.best(trials[:1]), adopt.compared(trials)
+    best, closed, count = adopt.best(trials), adopt.best(trials[:1]), adopt.compared(trials) + earlier
     own = parts(work, rows, best.known)
     certificate = measure.certificate(work, best, own, count)
     return {

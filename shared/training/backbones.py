@@ -134,6 +134,17 @@ def create(recipe: Recipe) -> tuple[FieldNet, Origin]:
     return net, Origin(name, weights, _state_hash(model), note, net.stages)
 
 
+def bare(recipe: Recipe) -> Any:
+    """The timm network of a recipe without its weights, for weights that are loaded into it.
+
+    Raises:
+        ConfigError: timm does not know the name.
+    """
+    name = recipe.backbone or DEFAULT_BACKBONE
+    _known(name)
+    return _create(name, recipe, pretrained=False)
+
+
 def _known(name: str) -> None:
     plain = name.split(".")[0]
     if not timm.is_model(plain):
