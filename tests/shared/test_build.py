@@ -227,6 +227,15 @@ def test_an_adopted_fine_tuning_becomes_the_bundle_with_its_card_and_page(
     assert "fine-tuned" in (out / "MODEL_CARD.md").read_text() and "fine-tuned" in Path(facts["report"]).read_text()
     measured, _, _ = evaluate(Runtime.open(out), data)
     assert measured["balanced_accuracy"]["value"] == pytest.approx(facts["test"]["balanced_accuracy"]["value"])
+    # It keeps the network that has learnt, so that it can learn again: the same features as its graph gives.
+    from shared.export import parity
+    from shared.training import kept_backbone
+    from shared.updating import candidate
+
+    some = [images.read(path) for path in sorted((data / "spot").iterdir())[:4]]
+    net, _ = kept_backbone.load(bundles.load(out))
+    expected = candidate.features_of(candidate.opened(out, tuple(facts["labels"])), some)
+    assert parity.relative_difference(expected, parity.torch_features(net, some)) < parity.TOLERANCE
 
 
 def test_drawn_images_are_said_to_be_drawn_on_the_card_and_the_page(
