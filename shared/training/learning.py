@@ -38,6 +38,7 @@ _MARGIN = 1.4
 """Measured times are believed with this much on top."""
 
 Labels = NDArray[np.int64]
+FurtherLoss = Callable[[Tunable, Any, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Task:
         key: Names the inputs.
         on_best: Told of each better model.
         say: Told what was decided.
+        further_loss: Gives a number to be added to the loss of a step, of the learner, the views ``(n, 3, size, size)``
+            and the scores ``(n, labels)`` that it gave them.
     """
 
     read: Reader
@@ -71,6 +74,7 @@ class Task:
     key: str
     on_best: Callable[[FieldNet, Head], None] | None
     say: Callable[[str], None]
+    further_loss: FurtherLoss | None = None
 
 
 class Judge:
@@ -209,10 +213,11 @@ def _step(run: Run, optimiser: Any, pixels: Pixels) -> bool:
     if mix is not None:
         seen, truth = mix(seen, truth)
     scores = run.learner(seen)
+    further = task.further_loss(run.learner, seen, scores) if task.further_loss else 0.0
     if not tuning.balanced:
         shares = np.bincount(task.labels[task.train], minlength=task.classes) / len(task.train)
         scores = scores + torch.log(torch.tensor(np.maximum(shares, 1e-6), dtype=torch.float32))
-    loss = torch.nn.functional.cross_entropy(scores, truth, label_smoothing=tuning.label_smoothing)
+    loss = torch.nn.functional.cross_entropy(scores, truth, label_smoothing=tuning.label_smoothing) + further
     if not torch.isfinite(loss):
         return False
     optimiser.zero_grad(set_to_none=True)

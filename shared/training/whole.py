@@ -20,7 +20,7 @@ from shared.recipe import Recipe
 from shared.training import learning, resume, soup, tunable
 from shared.training.backbones import FieldNet, torch
 from shared.training.finetune import Say, Tuned, labels_in_turn
-from shared.training.learning import Run, Task
+from shared.training.learning import FurtherLoss, Run, Task
 from shared.training.pixels import Picture, Pixels, Reader
 from shared.training.soup import Score
 from shared.training.throughput import Plan
@@ -135,6 +135,7 @@ def once(
     number: int,
     until: float,
     checkpoint: Path | None,
+    further_loss: FurtherLoss | None = None,
 ) -> Run:
     """One run from the start to the end of its schedule; each number is another order and other views."""
     recipe = replace(recipe, seed=recipe.seed + 1 + number)
@@ -153,6 +154,7 @@ def once(
         key=resume.key(net, start, labels, none, recipe, tuning) if folder else "",
         on_best=None,
         say=lambda text: None,
+        further_loss=further_loss,
     )
     learner = Tunable(tunable.copied(net, recipe, plan.image_size), start)
     learner.to(memory_format=learner.format)

@@ -9,6 +9,7 @@ import pytest
 from shared.export.parity import torch_features
 from shared.training import head, learning, whole
 from shared.training.finetune import Tuned
+from shared.training.throughput import Plan
 from tests.shared.training.test_finetune import PLAIN, RECIPE, Case, discs, state_of
 
 TUNING = replace(PLAIN, epochs=6, soup=2)
@@ -95,3 +96,24 @@ def test_finished_runs_are_taken_up_after_a_kill(
     monkeypatch.setattr(learning, "_step", lambda run, *a: pytest.fail("it was finished before"))
     taken = again(case, first, checkpoint=tmp_path / "run")
     assert np.array_equal(state_of(taken), state_of(expected))
+
+
+def test_a_further_loss_is_told_learner_views_and_scores_and_is_heeded(case: Case) -> None:
+    """One that asks for equal scores holds the learning back."""
+    told = []
+
+    def equal(learner: Any, views: Any, scores: Any) -> Any:
+        told.append((tuple(views.shape[1:]), tuple(scores.shape[1:]), learner.net.image_size))
+        return 100 * scores.diff(dim=1).square().mean()
+
+    spread = []
+    for further in (None, equal):
+        plan = Plan(32, 16, 0.0, 2, False)
+        run = whole.once(
+            case.net, case.start, plan, case.pictures, case.labels, RECIPE, PLAIN, 0, np.inf, None, further
+        )
+        made = learning.finished(run, run.progress.average)
+        scores = made.head().scores(torch_features(made.net, case.pictures))
+        spread.append(np.abs(np.diff(scores, axis=1)).mean())
+    assert spread[1] < 0.7 * spread[0]
+    assert set(told) == {((3, 32, 32), (2,), 32)}
