@@ -1,5 +1,6 @@
 """A torch backbone in, an ONNX graph out that was seen to give the same numbers on real images, or nothing."""
 
+import copy
 import io
 import logging
 import warnings
@@ -56,6 +57,7 @@ def export(net: Any, images: Sequence[NDArray[np.uint8]], *, first: str = "torch
         ExportError: No exporter gives the same numbers as torch.
     """
     expected = torch_features(net, images)
+    net = with_fixed_padding(net)
     tried: list[str] = []
     exporters: dict[str, Callable[[Any], Any]] = {"dynamo": _dynamo, "torchscript": _torchscript}
     for name, exporter in sorted(exporters.items(), key=lambda e: e[0] != first):
@@ -73,6 +75,48 @@ def export(net: Any, images: Sequence[NDArray[np.uint8]], *, first: str = "torch
             return model, Parity(name, len(images), difference, tuple(tried))
         tried.append(f"{name}: features differ by {difference:.2g} deviations")
     raise ExportError(f"the exported backbone does not agree with torch ({'; '.join(tried)}); choose another backbone")
+
+
+def with_fixed_padding(net: Any) -> Any:
+    """A copy in which convolutions that compute their padding from the size of their input have it as a constant.
+
+    The input has one size, and as a computation of sizes the padding takes half of an exported graph's nodes.
+    """
+    same = require("timm.layers", extra="train").Conv2dSame
+    made = copy.deepcopy(net)
+    sizes: dict[str, tuple[int, int]] = {}
+    named = {name: module for name, module in made.named_modules() if isinstance(module, same)}
+    hooks = [
+        module.register_forward_pre_hook(lambda _, inputs, name=name: sizes.update({name: inputs[0].shape[-2:]}))
+        for name, module in named.items()
+    ]
+    with torch.inference_mode():
+        made(_example(made))
+    for hook in hooks:
+        hook.remove()
+    for name in sizes:
+        parent = made.get_submodule(name.rpartition(".")[0])
+        setattr(parent, name.rpartition(".")[2], _padded(named[name], sizes[name]))
+    return made.eval()
+
+
+def _padded(conv: Any, size: tuple[int, int]) -> Any:
+    """The convolution behind constant padding as TensorFlow's SAME pads: the odd pixel below and to the right."""
+    padding = []
+    for side, kernel, stride, dilation in zip(
+        reversed(size), reversed(conv.kernel_size), reversed(conv.stride), reversed(conv.dilation), strict=True
+    ):
+        needed = max((-(-side // stride) - 1) * stride + (kernel - 1) * dilation + 1 - side, 0)
+        padding += [needed // 2, needed - needed // 2]
+    plain = torch.nn.Conv2d(
+        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, 0, conv.dilation, conv.groups,
+        conv.bias is not None,
+    )  # fmt: skip
+    plain.load_state_dict(conv.state_dict())
+    if padding[::2] == padding[1::2]:
+        plain.padding = (padding[2], padding[0])
+        return plain
+    return torch.nn.Sequential(torch.nn.ZeroPad2d(tuple(padding)), plain)
 
 
 def relative_difference(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:

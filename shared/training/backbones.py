@@ -84,8 +84,7 @@ class FieldNet(torch.nn.Module):  # type: ignore[misc]
         if side % self.grid == 0:
             return torch.nn.functional.avg_pool2d(stage, side // self.grid)
         if self.grid % side == 0:
-            times = self.grid // side
-            return stage.repeat_interleave(times, 2).repeat_interleave(times, 3)
+            return torch.nn.functional.interpolate(stage, size=(self.grid, self.grid), mode="nearest")
         # Patch sizes that do not divide: any resampling that keeps the mean would do; this one is exact in the mean.
         return stage.mean((2, 3), keepdim=True).expand(-1, -1, self.grid, self.grid)
 

@@ -85,3 +85,15 @@ def test_networks_of_every_kind_are_exported(name: str, photographs: list[np.nda
     net = backbones.FieldNet(model, recipe, (0.5,) * 3, (0.5,) * 3).eval()
     _, found = parity.export(net, photographs)
     assert found.max_difference < parity.TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["", "efficientnet_b0", "tf_efficientnet_lite0"])
+def test_padding_is_a_constant_of_the_graph_and_the_answers_stay(name: str, photographs: list[np.ndarray]) -> None:
+    """TensorFlow's SAME padding asks for the size of its input; at 96 px both even and odd sides come up."""
+    net, _ = backbones.create(Recipe(backbone=name, weights="random", image_size=96))
+    fixed = parity.with_fixed_padding(net)
+    pixels = backbones.torch.linspace(-2, 2, 2 * 3 * 96 * 96).view(2, 3, 96, 96)
+    for before, after in zip(net(pixels), fixed(pixels), strict=True):
+        assert backbones.torch.equal(before, after)
+    model, _ = parity.export(net, photographs)
+    assert not {node.op_type for node in model.graph.node} & {"OneHot", "Tile", "Ceil", "Gather"}
