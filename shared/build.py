@@ -26,6 +26,7 @@ from shared.inference import bundle as bundles
 from shared.recipe import Recipe
 from shared.reporting import build_page
 from shared.taxonomy import Taxonomy, guess_ok
+from shared.training import cache as cached
 from shared.training import features
 
 FIRST_MODEL_SECONDS = 40.0
@@ -85,6 +86,8 @@ def build(
     if out.exists() and not (out / bundles.CARD).is_file():
         raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
     atomic.check(out)
+    if removed := cached.clear(cache):
+        say(f"{removed / 1e9:.1f} GB of features that were not needed for long were removed from {cache}")
     with clock.on("reading and splitting"):
         manifest, problems = sources.read(data, taxonomy=taxonomy)
         _tell_problems(problems, say)

@@ -21,6 +21,7 @@ from shared.errors import ConfigError, DataError, Problem, require
 from shared.inference import runtime
 from shared.inference.bundle import file_hash
 from shared.recipe import DEFAULT_BACKBONE, EMBEDDED_WEIGHTS, RANDOM, Recipe
+from shared.training import cache as cached
 
 VERSION = 1
 """Raise it when the same image and backbone would give other features."""
@@ -64,6 +65,8 @@ def extractor(recipe: Recipe, images_for_parity: Sequence[NDArray[np.uint8]], ca
         known = json.loads(record.read_text(encoding="utf-8"))
         # Records of older versions do not name the stages; they are made again, which costs seconds and no feature.
         if known["sha256"] == file_hash(stored) and known["origin"].get("stages"):
+            for needed in (stored, record):
+                cached.used(needed)
             return Extractor(onnx.load(stored), known["origin"], known["parity"], key)
     from shared.export import parity
     from shared.training import backbones
@@ -109,6 +112,7 @@ class Store:
         self._path = path
         try:
             self._create()
+            cached.used(path)
         except sqlite3.DatabaseError:
             path.unlink()  # a cache that cannot be read is no loss: everything in it can be computed again
             self._create()
