@@ -15,6 +15,8 @@ onnx: Any = require("onnx", extra="train")
 
 OPSET = 18
 """The first opset whose Resize has antialiasing, and one that every runtime of the last years reads."""
+VERSION = 2
+"""Raise it when other nodes are put around a backbone."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ def with_preprocessing(backbone: Any, *, image_size: int, mean: Sequence[float],
     }
     resize = onnx.helper.make_node(
         "Resize",
-        ["loupe_chw", "", "", "loupe_sizes"],
+        ["loupe_float", "", "", "loupe_sizes"],
         ["loupe_resized"],
-        axes=[2, 3],
+        axes=[1, 2],
         mode="linear",
         antialias=1,
         exclude_outside=1,  # torch and Pillow renormalise the filter at the border; without this, border rows differ
@@ -83,9 +85,11 @@ def with_preprocessing(backbone: Any, *, image_size: int, mean: Sequence[float],
     )
     nodes = [
         _node("Cast", ["image"], "loupe_float", to=onnx.TensorProto.FLOAT),
-        _node("Transpose", ["loupe_float"], "loupe_chw", perm=[0, 3, 1, 2]),
+        # Before the transpose: large pictures cost a third, and onnxruntime 1.32 moves the transposes of an int8 network
+        # through a Resize behind it in a way that it then cannot load.
         resize,
-        _node("Mul", ["loupe_resized", "loupe_scale"], "loupe_scaled"),
+        _node("Transpose", ["loupe_resized"], "loupe_chw", perm=[0, 3, 1, 2]),
+        _node("Mul", ["loupe_chw", "loupe_scale"], "loupe_scaled"),
         _node("Add", ["loupe_scaled", "loupe_shift"], graph.input[0].name),
     ]
     body = list(graph.node)

@@ -59,22 +59,25 @@ def extractor(recipe: Recipe, images_for_parity: Sequence[NDArray[np.uint8]], ca
         ExportError: No exporter agrees with torch.
     """
     onnx = require("onnx", extra="train")
+    from shared.export import graph
+
     key = _key(recipe)
     stored, record = cache / "backbones" / f"{key}.onnx", cache / "backbones" / f"{key}.json"
     if record.is_file() and stored.is_file():
         known = json.loads(record.read_text(encoding="utf-8"))
-        # Records of older versions do not name the stages; they are made again, which costs seconds and no feature.
-        if known["sha256"] == file_hash(stored) and known["origin"].get("stages"):
+        # Graphs of older versions are made again, which costs seconds and no feature.
+        if known["sha256"] == file_hash(stored) and known.get("graph") == graph.VERSION:
             for needed in (stored, record):
                 cached.used(needed)
             return Extractor(onnx.load(stored), known["origin"], known["parity"], key)
-    from shared.export import parity
+    from shared.export import parity  # after the look into the cache: it brings torch
     from shared.training import backbones
 
     net, origin = backbones.create(recipe)
     model, compared = parity.export(net, images_for_parity)
     atomic.write(stored, model.SerializeToString())
     known = {"sha256": file_hash(stored), "origin": asdict(origin), "parity": asdict(compared)}
+    known["graph"] = graph.VERSION
     atomic.write(record, json.dumps(known, indent=2))
     return Extractor(model, known["origin"], known["parity"], key)
 
