@@ -41,7 +41,7 @@ FLOORS: list[set[str]] = [
     {"verticals.sharded"},
     {"verticals.options"},
     {"verticals.steps", "verticals.reviewing", "verticals.serving"},
-    {"verticals.compressing", "verticals.demo", "verticals.upkeep"},
+    {"verticals.compressing", "verticals.demo", "verticals.exporting", "verticals.upkeep"},
     {"verticals.cli"},
 ]
 

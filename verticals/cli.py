@@ -8,7 +8,7 @@ import click
 
 import verticals
 from shared.errors import LoupeError
-from verticals import compressing, upkeep
+from verticals import compressing, exporting, upkeep
 from verticals.options import FILE, cache_option, json_option, taxonomy_of, tell_out
 
 DONE, BUG, CHANGE_SOMETHING, INTERRUPTED = 0, 1, 2, 130
@@ -306,5 +306,5 @@ def _cache(chosen: Path | None) -> Path:
     return chosen or user_cache_path("loupe")
 
 
-for verb in (*upkeep.VERBS, *compressing.VERBS):
+for verb in (*upkeep.VERBS, *compressing.VERBS, *exporting.VERBS):
     cli.add_command(verb)

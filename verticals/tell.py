@@ -249,3 +249,16 @@ def updated(facts: Facts) -> str:
 def rolled_back(facts: Facts) -> str:
     """For ``loupe roll-back``."""
     return f"{facts['registry']} answers with {facts['current'][:12]} again; {facts['previous'][:12]} is kept"
+
+
+def exported(facts: Facts) -> str:
+    """For ``loupe export``."""
+    files = ", ".join(facts["files"])
+    lines = [f"{facts['out']}: {files}  {facts['size_bytes'] / 1e6:.1f} MB", f"parity: {facts['sentence']}"]
+    if not facts["own_runtime"]:
+        lines.append("!! the target's own runtime is not on this machine: compare there before you rely on it")
+    lines += [f"takes {facts['preprocessing']}", *(f"note: {note}" for note in facts["notes"])]
+    for found in filter(None, (facts["golden"], facts["images"])):
+        lines += [f"another label: {name}" for name in found["flips"][:_SHOWN]]
+        lines += [f"another side of the threshold: {name}" for name in found["crossings"][:_SHOWN]]
+    return "\n".join([*lines, *(f"left out: {p}" for p in facts["problems"])])

@@ -85,8 +85,8 @@ def with_preprocessing(backbone: Any, *, image_size: int, mean: Sequence[float],
     )
     nodes = [
         _node("Cast", ["image"], "loupe_float", to=onnx.TensorProto.FLOAT),
-        # Before the transpose: large pictures cost a third, and onnxruntime 1.32 moves the transposes of an int8 network
-        # through a Resize behind it in a way that it then cannot load.
+        # Before the transpose: large pictures cost a third, and onnxruntime 1.32 moves the transposes of an int8
+        # network through a Resize behind it in a way that it then cannot load.
         resize,
         _node("Transpose", ["loupe_resized"], "loupe_chw", perm=[0, 3, 1, 2]),
         _node("Mul", ["loupe_chw", "loupe_scale"], "loupe_scaled"),

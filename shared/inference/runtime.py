@@ -3,7 +3,7 @@
 import base64
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ def self_test(session: Any, where: str) -> None:
         BundleError: An answer differs by more than :data:`SELF_TEST_TOLERANCE`.
     """
     for i, golden in enumerate(read_metadata(session)["golden"]):
-        image = np.frombuffer(zlib.decompress(base64.b64decode(golden["image"])), np.uint8).reshape(golden["shape"])
+        image = golden_image(golden)
         answer, scores = session.run(["probabilities", "scores"], {"image": image[None]})
         difference = float(np.abs(answer[0] - np.array(golden["probabilities"])).max())
         # Probabilities of a sure model are 0 and 1 whatever it computes; the scores behind them are not.
@@ -165,6 +165,11 @@ def self_test(session: Any, where: str) -> None:
                 f"{where}: golden image {i} gives an answer {difference:.2g} away from the build's "
                 f"(allowed {SELF_TEST_TOLERANCE:g}); this runtime does not compute the same model, do not use it here"
             )
+
+
+def golden_image(golden: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """The image ``(height, width, 3)`` uint8 of a golden input."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(golden["image"])), np.uint8).reshape(golden["shape"])
 
 
 def read_metadata(session: Any) -> dict[str, Any]:
