@@ -32,5 +32,7 @@ def test_a_graph_that_computes_its_matrices_gives_the_bundles_answers(
     assert not [n for n in changed.graph.node if n.op_type == "Resize"]
     before, after = (runtime.session(m.SerializeToString()) for m in (model, changed))
     for picture in odd_pictures:
-        for a, b in zip(*(s.run(["scores", "novelty"], {"image": picture[None]}) for s in (before, after)), strict=True):
+        for a, b in zip(
+            *(s.run(["scores", "novelty"], {"image": picture[None]}) for s in (before, after)), strict=True
+        ):
             assert np.allclose(a, b, rtol=1e-3, atol=1e-3)
