@@ -74,9 +74,7 @@ def dequantised(node: Any, stored: dict[str, NDArray[Any]]) -> NDArray[np.float3
 
 
 def _without_resize(model: Any) -> Any:
-    (resize,) = (
-        n for n in model.graph.node if n.op_type == "Resize" and any(a.name == "antialias" for a in n.attribute)
-    )
+    (resize,) = (n for n in model.graph.node if any(a.name == "antialias" and a.i for a in n.attribute))
     size = next(int(onnx.numpy_helper.to_array(i)[0]) for i in model.graph.initializer if i.name == resize.input[3])
     channels_last = next(list(a.ints) for a in resize.attribute if a.name == "axes") == [1, 2]
     whole = onnx.ModelProto()

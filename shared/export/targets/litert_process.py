@@ -165,6 +165,14 @@ def _tile(x: list[Any], a: dict[str, Any]) -> Any:
     return found
 
 
+def _resize(x: list[Any], a: dict[str, Any]) -> Any:
+    import torch
+
+    if a.get("mode") != b"nearest" or a.get("coordinate_transformation_mode") != b"asymmetric" or len(x) < 4:
+        sys.exit("the TFLite route knows a resize inside the network by the nearest place only; take --to openvino")
+    return torch.nn.functional.interpolate(x[0], size=x[3].tolist()[2:], mode="nearest")
+
+
 def _hard_sigmoid(x: list[Any], a: dict[str, Any]) -> Any:
     return (x[0] * a.get("alpha", 0.2) + a.get("beta", 0.5)).clamp(0, 1)
 
@@ -187,6 +195,7 @@ OPERATIONS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
     "Pow": _pow,
     "ReduceMean": _mean,
     "ReduceSumSquare": _sum_of_squares,
+    "Resize": _resize,
     "Relu": lambda x, a: x[0].relu(),
     "Reshape": _reshape,
     "Sigmoid": lambda x, a: x[0].sigmoid(),

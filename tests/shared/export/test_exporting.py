@@ -7,7 +7,7 @@ import pytest
 
 from shared.data import images
 from shared.errors import BundleError, ExportError, LoupeError
-from shared.export import certificate
+from shared.export import certificate, tensorrt_rules
 from shared.export.certificate import Limits, Outputs
 from shared.export.exporting import export
 from shared.export.targets import onnx_file
@@ -97,8 +97,8 @@ def test_tensorrt_gets_a_graph_that_keeps_its_rules_and_the_line_that_builds_it(
     facts = export(bundle, "tensorrt", tmp_path / "out", say=quiet)
     assert not facts["own_runtime"]
     assert "--minShapes=image:1x32x32x3 --optShapes=image:1x64x64x3" in facts["trtexec"]
-    kinds = {n.op_type for n in onnx.load(tmp_path / "out/model.onnx").graph.node}
-    assert "Resize" not in kinds
+    assert tensorrt_rules.violations(onnx.load(tmp_path / "out/model.onnx")) == []
+    assert "antialiasing" in tensorrt_rules.violations(onnx.load(bundle / "model.onnx"))[0]
 
 
 def test_nothing_is_overwritten_and_an_older_export_is_replaced(bundle: Path, tmp_path: Path) -> None:
