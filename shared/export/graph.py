@@ -15,7 +15,7 @@ onnx: Any = require("onnx", extra="train")
 
 OPSET = 18
 """The first opset whose Resize has antialiasing, and one that every runtime of the last years reads."""
-VERSION = 2
+VERSION = 3
 """Raise it when other nodes are put around a backbone."""
 
 
@@ -66,12 +66,12 @@ def with_preprocessing(backbone: Any, *, image_size: int, mean: Sequence[float],
     model = onnx.ModelProto()
     model.CopyFrom(backbone)
     graph = model.graph
-    scale = 1.0 / (255.0 * np.asarray(std, np.float32))
+    scale = np.asarray(1.0 / (255.0 * np.asarray(std, np.float32)), np.float32)
     shift = -np.asarray(mean, np.float32) / np.asarray(std, np.float32)
     constants = {
         "loupe_sizes": np.array([image_size, image_size], np.int64),
-        "loupe_scale": scale.astype(np.float32).reshape(1, 3, 1, 1),
-        "loupe_shift": shift.astype(np.float32).reshape(1, 3, 1, 1),
+        "loupe_scale": _per_channel(scale),
+        "loupe_shift": _per_channel(shift),
     }
     resize = onnx.helper.make_node(
         "Resize",
@@ -194,6 +194,15 @@ def taken_apart(model: Any) -> tuple[Any, Head, Novelty]:
     whole.graph.value_info.append(_value("field", onnx.TensorProto.FLOAT, ["batch", len(head.mean), "rows", "columns"]))
     before = onnx.utils.Extractor(whole).extract_model(["image"], ["features", "field"])
     return before, head, novel
+
+
+def _per_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(1, 3, 1, 1)``, or one number where all channels share it.
+
+    Int8 networks move the transpose behind this, where a product with three numbers on the last axis costs as much as
+    the resize.
+    """
+    return values.reshape(1, 3, 1, 1) if len(set(values.tolist())) > 1 else values[:1].reshape(1, 1, 1, 1)
 
 
 def _novelty_nodes() -> list[Any]:
