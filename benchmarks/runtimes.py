@@ -3,7 +3,8 @@
     python benchmarks/runtimes.py BUNDLE... --images PHOTOGRAPHS/SET/images [--most 200] [--to onnx openvino ...]
 
 Each row is a parity certificate of ``loupe export``, by the target's own runtime on this machine, with the limits set
-aside so that the differences of a model that would be refused are seen too. "onnx" is onnxruntime without any fusion, as a runtime would compute that follows the standard node by node. Prints Markdown.
+aside so that the differences of a model that would be refused are seen too. "onnx" is onnxruntime without any fusion,
+as a runtime would compute that follows the standard node by node. Prints Markdown.
 """
 
 import argparse

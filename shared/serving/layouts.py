@@ -1,4 +1,4 @@
-"""The same bundle in the folders that other servers read: Triton and OpenVINO Model Server, the model file unchanged.
+"""The same bundle in the folders that other servers read: Triton (the model file unchanged), OpenVINO Model Server.
 
 There the numbers are those of the graph: no verdict, no notice and no self-test. What the answers mean stands in the
 model's metadata and in ``bundle.json``.
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared import atomic
+from shared.export.targets import openvino as target
 from shared.inference import Bundle, runtime
 from shared.inference import bundle as bundles
 
@@ -49,17 +50,22 @@ def triton(bundle: Bundle, repository: Path, name: str) -> Path:
 
 
 def openvino(bundle: Bundle, repository: Path, name: str) -> Path:
-    """Write ``repository/<name>/1/model.onnx`` and add the model to ``repository/config.json``.
+    """Write ``repository/<name>/1/model.xml`` and ``.bin``, and add the model to ``repository/config.json``.
 
-    The server reads ONNX as it is; sizes that change from request to request need its option ``shape: auto`` or a
+    Not the ONNX file: the server would read its resize as one without antialiasing and give other answers, see
+    :mod:`shared.export.targets.openvino`. Sizes that change from request to request need its option ``shape: auto`` or a
     dynamic shape, which is what stands in the configuration.
 
     Returns:
         The model's folder.
+
+    Raises:
+        MissingDependency: OpenVINO is not installed.
+        ExportError: OpenVINO cannot convert the model.
     """
     with atomic.folder(repository / name) as folder:
         (folder / "1").mkdir()
-        shutil.copyfile(bundle.path / bundles.MODEL, folder / "1" / bundles.MODEL)
+        target.write(bundle, folder / "1")
     file = repository / "config.json"
     config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     others = [m for m in config.get("model_config_list", []) if m["config"]["name"] != name]
