@@ -66,8 +66,9 @@ def with_preprocessing(backbone: Any, *, image_size: int, mean: Sequence[float],
     model = onnx.ModelProto()
     model.CopyFrom(backbone)
     graph = model.graph
-    scale = np.asarray(1.0 / (255.0 * np.asarray(std, np.float32)), np.float32)
-    shift = -np.asarray(mean, np.float32) / np.asarray(std, np.float32)
+    deviation: NDArray[np.float32] = np.asarray(std, np.float32)
+    scale = np.asarray(1.0 / (255.0 * deviation), np.float32)
+    shift = np.asarray(-np.asarray(mean, np.float32) / deviation, np.float32)
     constants = {
         "loupe_sizes": np.array([image_size, image_size], np.int64),
         "loupe_scale": _per_channel(scale),

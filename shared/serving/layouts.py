@@ -53,8 +53,8 @@ def openvino(bundle: Bundle, repository: Path, name: str) -> Path:
     """Write ``repository/<name>/1/model.xml`` and ``.bin``, and add the model to ``repository/config.json``.
 
     Not the ONNX file: the server would read its resize as one without antialiasing and give other answers, see
-    :mod:`shared.export.targets.openvino`. Sizes that change from request to request need its option ``shape: auto`` or a
-    dynamic shape, which is what stands in the configuration.
+    :mod:`shared.export.targets.openvino`. Sizes that change from request to request need its option ``shape: auto`` or
+    a dynamic shape, which is what stands in the configuration.
 
     Returns:
         The model's folder.

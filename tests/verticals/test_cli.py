@@ -236,3 +236,27 @@ def test_a_review_store_that_is_no_database_is_refused_in_one_sentence(tmp_path:
     with closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE albums (name TEXT)")
     assert "is a database of something else" in refused("review", "industrial", "--store", foreign, "--no-open")
+
+
+def test_export_prints_one_json_object_and_refuses_in_one_sentence(
+    bundle: Path, pictures: Path, tmp_path: Path
+) -> None:
+    done = run("export", bundle, "--to", "onnx", "-o", tmp_path / "out", "--images", pictures, "--most", "8", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["images"]["n"] == 8 and facts["images"]["flips"] == [] and Path(facts["out"]) == tmp_path / "out"
+    told = run("export", bundle, "--to", "tensorrt", "-o", tmp_path / "trt")
+    assert (
+        "parity: " in told.stdout and "trtexec" in told.stdout and "own runtime is not on this machine" in told.stdout
+    )
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for wrong in (
+        ["export", tmp_path / "no.bundle", "--to", "onnx", "-o", tmp_path / "x"],
+        ["export", bundle, "--to", "onnx", "-o", tmp_path / "x", "--images", empty],
+        ["export", bundle, "--to", "onnx", "-o", empty],
+        ["export", bundle, "--to", "onnx", "-o", tmp_path / "x", "--set", "flops=1"],
+        ["export", bundle, "--to", "coreml", "-o", tmp_path / "x"],
+    ):
+        assert refused(*wrong)
+    assert not (tmp_path / "x").exists() and empty.is_dir()
