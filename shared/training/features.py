@@ -65,8 +65,9 @@ def extractor(recipe: Recipe, images_for_parity: Sequence[NDArray[np.uint8]], ca
     stored, record = cache / "backbones" / f"{key}.onnx", cache / "backbones" / f"{key}.json"
     if record.is_file() and stored.is_file():
         known = json.loads(record.read_text(encoding="utf-8"))
-        # Graphs of older versions are made again, which costs seconds and no feature.
-        if known["sha256"] == file_hash(stored) and known.get("graph") == graph.VERSION:
+        # Graphs and records of older versions are made again, which costs seconds and no feature.
+        fresh = known.get("graph") == graph.VERSION and known["origin"].get("stages")
+        if fresh and known["sha256"] == file_hash(stored):
             for needed in (stored, record):
                 cached.used(needed)
             return Extractor(onnx.load(stored), known["origin"], known["parity"], key)
