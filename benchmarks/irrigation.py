@@ -4,10 +4,10 @@
 
 DATA holds the season of pyfao56's test09 (``cotton2018.wth``, ``irrigation.csv``, ``plots/``; USDA-ARS, CC0). Choices
 (terms, stiffness, costs) were made on the plots of odd positions; the figures are of the even ones. A plot-day needs
-water where the measured depletion fraction has reached the limit (MAD). A missed irrigation costs as many needless
-ones as there are days without need for one with, on the plots of odd positions: with right probabilities this gives the
-greatest balanced accuracy. Soil and roots of the simulation were fitted by its authors to these very plots after the season,
-which flatters every row alike. Prints Markdown.
+water where the measured depletion fraction has reached the limit (MAD). A missed irrigation costs as many needless ones
+as there are days without need for one with, on the plots of odd positions: with right probabilities this gives the
+greatest balanced accuracy. Soil and roots of the simulation were fitted by its authors to these very plots after the
+season, which flatters every row alike. Prints Markdown.
 """
 
 import argparse

@@ -289,7 +289,7 @@ def _probed(where: Situation, last: Last) -> tuple[float, Real]:
 
 
 def _fit(known: Sequence[tuple[tuple[float, Real], float, date]], *, terms: int, spread: float) -> Correction:
-    """Posterior of the coefficients around 0, the spread of what remains around its prior, and what days share of it."""
+    """Posterior of the coefficients around 0, the spread of what remains around its prior, and what days share."""
     rows = np.array([row for (_, row), _, _ in known]).reshape(-1, terms)
     off = np.array([value - start for (start, _), value, _ in known])
     covariance = np.linalg.inv(rows.T @ rows + _STIFFNESS * np.eye(terms))
