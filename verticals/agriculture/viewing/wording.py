@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.review.items import Item
+from verticals.agriculture.viewing.judging import Relabelling
 from verticals.agriculture.viewing.scenes import Scene
 
+_NOTHING = 0.01
+"""Share saved below which a person is told that nothing is."""
 STYLE = """<style>
 .stMainBlockContainer {padding: 0.7rem 1.2rem 0 1.2rem}
 .stAppHeader {display: none}
@@ -67,12 +70,52 @@ def zone(row: Any, item: Item, label: str, name: Callable[[str], str]) -> str:
 
 
 def sprayed(facts: Mapping[str, Any]) -> str:
-    """What a prescription comes to, in two lines; ``facts`` of :func:`prescriptions.facts`."""
-    ha = facts["hectares"]
+    """What a prescription comes to, in a few lines; ``facts`` of :func:`prescriptions.facts`."""
+    ha, recall = facts["hectares"], facts["expected_recall"]
+    reached = "a share that the curve does not tell" if recall is None else f"{100 * recall:.0f} %"
+    nothing = (
+        " <b>This saves nothing:</b> so much recall asks for ground that is hardly likely to be diseased. Ask for "
+        "less, or judge the zones."
+        if facts["saved"] < _NOTHING
+        else ""
+    )
     return (
         f'<div class="line"><b>{ha["sprayed"]:.3f} ha</b> of {ha["broadcast"]:.3f} ha, {facts["litres"]:.0f} l of '
         f"{facts['broadcast_litres']:.0f} l: <b>{100 * facts['saved']:.0f} % saved</b> from probability "
         f"{facts['threshold']:.2f} on; this machine's ceiling at 100 % recall is {100 * facts['ceiling']:.0f} %. "
-        f"NOT EXAMINED {ha['not_examined']:.3f} ha, of that unsprayed "
-        f"{ha['not_examined_unsprayed']:.3f} ha.</div>"
+        f"Expected to reach <b>{reached}</b> of the diseased area, by the map's own probabilities: not measured in the "
+        f"field. NOT EXAMINED {ha['not_examined']:.3f} ha, of that unsprayed "
+        f"{ha['not_examined_unsprayed']:.3f} ha.{nothing}</div>"
     )
+
+
+def ordered(who: str, judged: int, count: int) -> str:
+    """In whose name a prescription is exported, and how much of it a person has looked at."""
+    looked = f"{judged} of {zones(count)} judged by a person"
+    rest = "" if judged == count else "; the rest is the model's word alone"
+    return f"Ordered by {who}: {looked}{rest}." if who else f"Say your name above: an order is signed. {looked}{rest}."
+
+
+def exported(facts: Mapping[str, Any]) -> str:
+    """Where the files are, and what was found about their terminal; of :func:`prescriptions.order`."""
+    name = facts["terminal"]
+    checked = f"no reason found why {name} would refuse it" if name else "for a GIS; no terminal was asked"
+    return f"Written to {facts['files']}, its figures to {facts['files']}.json. Terminal check: {checked}."
+
+
+def zones(count: int) -> str:
+    """A number of zones."""
+    return f"{count} zone{'' if count == 1 else 's'}"
+
+
+def taken_back(count: int) -> str:
+    """What became of a wish to take back the last verdict."""
+    return f"Taken back: {zones(count)}" if count else "There is nothing to take back"
+
+
+def relabelling(wish: Relabelling, name: Callable[[str], str]) -> str:
+    """What a merge or split would do, on its button."""
+    if not wish.open:
+        return f"All {zones(wish.judged)} were judged before and stay"
+    stay = f" ({wish.judged} judged before stay)" if wish.judged else ""
+    return f"{'Split off' if wish.split else 'Merge'} {zones(len(wish.open))} into {name(wish.into)}{stay}"
