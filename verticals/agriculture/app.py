@@ -165,9 +165,11 @@ def show(on: Scene, standing: dict[int, Review], sprayed: Any) -> None:
         if picked:
             choose(int(picked[0]["properties"]["zone"]) - 1)
 
-    zones = on.zones
+    zones, judged = on.zones, {}
     if zones is not None:
-        zones = zones.assign(label=[standing[i].label if i in standing else z for i, z in enumerate(zones.label)])
+        now = [standing[i].label if i in standing else z for i, z in enumerate(zones.label)]
+        judged = judging.hectares_as_judged(on.hectares, list(zip(zones.label, zones.area_ha, strict=True)), standing)
+        zones = zones.assign(label=now, changed=zones.label != now)
     with st.container(key="map"):
         look = replace(_LOOK, **{key: st.session_state.get(key, start) for key, start in sliders()})
         chart = decks.deck(
@@ -175,7 +177,7 @@ def show(on: Scene, standing: dict[int, Review], sprayed: Any) -> None:
             outline=on.outline_frame, colours=on.colours, selected=chosen(on) + 1, sprayed=sprayed,
         )  # fmt: skip
         st.pydeck_chart(chart, height=look.height, on_select=clicked, selection_mode="single-object", key="deck")
-    st.html(wording.legend(on, name, sprayed=sprayed is not None))
+    st.html(wording.legend(on, name, judged, sprayed=sprayed is not None))
     for column, (key, default) in zip(st.columns(3), sliders(), strict=True):
         column.slider(f"Opacity of {key}", 0.0, 1.0, default, 0.05, key=key)
     with st.expander(f"What to know about this map ({len(on.remarks)})"):

@@ -8,6 +8,8 @@ from shared.records import Action, Review
 from shared.review.items import Item
 from shared.review.store import Store, now
 
+_SAME_HA = 1e-6
+
 
 @dataclass(frozen=True)
 class Said:
@@ -61,6 +63,24 @@ def relabelling(
     meant = [i for i, code in enumerate(now) if code == label and (not only or i in only)]
     free = tuple(i for i in meant if i not in standing)
     return Relabelling(label, into, free, len(meant) - len(free), bool(only))
+
+
+def hectares_as_judged(
+    mapped: Mapping[str, float], zones: Sequence[tuple[str, float]], standing: Mapping[int, Review]
+) -> dict[str, float]:
+    """Hectares of the labels whose area people have changed.
+
+    Args:
+        mapped: Hectares of each label of the map, counts of the model's cells.
+        zones: The model's label and the hectares of each zone.
+        standing: Verdicts that hold, by the zone's place.
+    """
+    found = dict(mapped)
+    for place, review in standing.items():
+        label, area = zones[place]
+        found[label] = max(0.0, found.get(label, 0.0) - area)
+        found[review.label] = found.get(review.label, 0.0) + area
+    return {label: area for label, area in found.items() if abs(area - mapped.get(label, 0.0)) > _SAME_HA}
 
 
 def judge(store: Store, item: Item, label: str, reviewer: str, *, ok: str, seconds: float, note: str = "") -> int:

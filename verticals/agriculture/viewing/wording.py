@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.review.items import Item
+from verticals.agriculture.viewing.decks import OTHER
 from verticals.agriculture.viewing.judging import Relabelling
 from verticals.agriculture.viewing.scenes import Scene
 
@@ -17,7 +18,7 @@ STYLE = """<style>
 .stButton button {min-height: 2.1rem; padding: 0 0.5rem}
 .line {font-variant-numeric: tabular-nums; font-size: 0.95rem}
 .line b.not-examined {background: #333; color: #fff; padding: 0.1rem 0.5rem; border-radius: 0.2rem}
-.legend {font-size: 0.82rem}
+.legend {font-size: 0.82rem} .legend span {white-space: nowrap}
 .line i {display: inline-block; width: 0.8rem; height: 0.8rem; margin: 0 0.3rem 0 0.9rem; border: 1px solid #555}
 .line i.hatch {background: repeating-linear-gradient(45deg, #5a5a5a 0 4px, #ebebeb 4px 8px)}
 table.facts {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem}
@@ -36,16 +37,26 @@ def head(on: Scene, judged: int) -> str:
     )
 
 
-def legend(on: Scene, name: Callable[[str], str], *, sprayed: bool) -> str:
-    """Colour and hectares of each label; hectares count cells of the model's class."""
-    parts = [
-        f'<i style="background: rgb{colour}"></i>{html.escape(name(label))} {on.hectares[label]:.3f} ha'
-        for label, colour in on.colours.items()
-    ]
+def legend(on: Scene, name: Callable[[str], str], judged: Mapping[str, float], *, sprayed: bool) -> str:
+    """Colour and hectares of each label: cells of the model's class, and where people have changed it, as they judged.
+
+    Args:
+        on: The scene.
+        name: Of a label, for people.
+        judged: Of :func:`judging.hectares_as_judged`.
+        sprayed: Whether sprayed ground is drawn.
+    """
+    parts = []
+    for label in dict.fromkeys((*on.colours, *judged)):
+        colour, told = on.colours.get(label, OTHER), name(label)
+        area = f"{on.hectares[label]:.3f} ha" if label in on.colours else ""
+        if label in judged:
+            area += f"{' by the model, ' if area else ''}<b>{judged[label]:.3f} ha as judged</b>"
+        parts.append(f'<i style="background: rgb{colour}"></i>{html.escape(told)} {area}')
     parts.append(f'<i class="hatch"></i>NOT EXAMINED {on.hectares["not_examined"]:.3f} ha')
     if sprayed:
         parts.append('<i style="background: none; border: 2px solid #00e5ff"></i>sprayed')
-    return f'<div class="line legend">{"".join(parts)}</div>'
+    return f'<div class="line legend">{" ".join(f"<span>{part}</span>" for part in parts)}</div>'
 
 
 def zone(row: Any, item: Item, label: str, name: Callable[[str], str]) -> str:
