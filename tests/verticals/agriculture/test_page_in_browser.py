@@ -203,6 +203,7 @@ def test_labels_are_merged_and_split_and_taken_back_whole(opened: Callable[..., 
     page.pick("become", "weed")
     page.tab.get_by_role("button", name="Merge 3 zones into weed").click()
     page.tab.get_by_text("3 zones recorded, 0 were judged before and stay").wait_for()
+    page.tab.get_by_text("0.000 ha as judged").wait_for()
     assert "potato late blight 0.020 ha by the model, 0.000 ha as judged" in page.text()
     assert said() == 3 * [("weed", "merged: potato_late_blight to weed, 3 zones")]
     page.press("u", "Taken back: 3 zones")
