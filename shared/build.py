@@ -135,6 +135,8 @@ class _Builder:
         if self.work.deadline.left > 2 * RESERVE_SECONDS:
             with self.work.clock.on("learning curve"):
                 self.outlook |= card.more_labels(self.work, self._closed, self.rows)
+            with self.work.clock.on("random split"):
+                self.outlook |= card.random_split(self.work, self._closed, self.rows)
         for name, challenger in (("search", self._searched), ("fine-tuning", self._tuned)):
             with self.work.clock.on(name):
                 found = challenger()

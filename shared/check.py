@@ -18,7 +18,7 @@ from shared.data import copies, images, listing, quality, repair, shortcuts, sou
 from shared.data.manifest import Manifest, Row
 from shared.errors import ConfigError, DataError, MissingDependency, Problem
 from shared.recipe import Recipe
-from shared.reporting import diagnosis, paired, rates
+from shared.reporting import diagnosis, leaks
 from shared.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _learned(
         return {**nothing, "needs": f"suspects, shortcuts and the price of leaks need the train extra: {error}"}
     seeds = range(recipe.seed, recipe.seed + (SEEDS if len(work.labels) <= MANY else 1))
     clean = [out_of_fold.probabilities(data, work.component, seed) for seed in seeds]
-    whole = _rate(work, [p.argmax(1) for p in clean])
+    whole = leaks.balanced_accuracy(work.labels, work.names, work.groups, [p.argmax(1) for p in clean])
     return {
         "needs": "",
         "columns_passed_over": passed_over,
@@ -195,15 +195,6 @@ def _features(work: _Set, recipe: Recipe, cache: Path) -> tuple["Labelled", Fact
     return Labelled(x, work.labels, len(work.names), recipe.lambdas, recipe.folds), dict(extractor.origin)
 
 
-def _rate(work: _Set, predicted: Sequence[Indices], rows: Indices | None = None) -> Facts:
-    """Balanced accuracy of the rows over several divisions into folds; the interval counts components once."""
-    rows = np.arange(len(work.labels)) if rows is None else rows
-    labels = np.tile(work.labels[rows], len(predicted))
-    groups = [work.groups[i] for i in rows] * len(predicted)
-    answers = np.concatenate(predicted)
-    return dict(rates.classification(labels, answers, work.names, groups=groups)["balanced_accuracy"])
-
-
 def _price(
     work: _Set,
     report: splits.SplitReport,
@@ -227,19 +218,8 @@ def _price(
     else:
         leaky = [out_of_fold.probabilities(data, alone, seed).argmax(1) for seed in seeds]
         apart = [p.argmax(1) for p in clean]
-    groups = [work.groups[i] for i in rows] * len(seeds)
-    truth = np.tile(work.labels[rows], len(seeds))
-    worth = paired.paired(truth, np.concatenate(apart), np.concatenate(leaky), groups)
-    return {
-        "leaky": _rate(work, leaky, rows),
-        "clean": _rate(work, apart, rows),
-        "points": 100 * worth.value,
-        "low": 100 * worth.low,
-        "high": 100 * worth.high,
-        "images": len(rows),
-        "seeds": len(seeds),
-        "given": report.given,
-    }
+    groups = [work.groups[i] for i in rows]
+    return {**leaks.price(work.labels[rows], work.names, groups, leaky, apart), "given": report.given}
 
 
 def _suspects(work: _Set, probabilities: NDArray[np.float64]) -> list[Facts]:
@@ -267,7 +247,9 @@ def _shortcuts(work: _Set, columns: Mapping[str, list[str]], recipe: Recipe, who
     chance = 1 / len(work.names)
     listed = []
     for prop in shortcuts.properties(work.measures, origins, columns):
-        rate = _rate(work, [shortcuts.predict(prop, work.labels, fold)])
+        rate = leaks.balanced_accuracy(
+            work.labels, work.names, work.groups, [shortcuts.predict(prop, work.labels, fold)]
+        )
         named = shortcuts.tells(rate["value"], rate["low"], chance)
         skill = (rate["value"] - chance) / max(whole["value"] - chance, 1e-9)
         listed.append({"name": prop.name, **rate, "recording": prop.recording, "named": named, "of_whole": skill})

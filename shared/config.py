@@ -44,6 +44,16 @@ def load(cls: type[T], *files: Path, overrides: Sequence[str] = ()) -> T:
     return build(cls, merged, where=", ".join(str(f) for f in files) or "options")
 
 
+def profiles(cls: type[T], file: Path) -> Mapping[str, T]:
+    """The dataclasses in a TOML file that comes with the package, one table each, by key.
+
+    Raises:
+        ConfigError: As :func:`build`.
+    """
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {key: build(cls, table, where=f"{file.name}: {key}") for key, table in tables.items()}
+
+
 def build(cls: type[T], data: Mapping[str, Any], *, where: str) -> T:
     """Check ``data`` against the dataclass ``cls`` and make one.
 

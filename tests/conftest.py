@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +103,17 @@ CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# WebGL by software: the machine that tests has no graphics card.
+WEBGL = [*(flag for flag in CHROMIUM if flag != "--disable-gpu"), "--use-gl=angle", "--use-angle=swiftshader",
+         "--enable-unsafe-swiftshader"]  # fmt: skip
 
 
 class PageServer:
     """A review page's server, to be started, killed and started again at one address."""
 
-    def __init__(self, app: Path, store: Path, folder: Path, reviewer: str, policy: Path | None) -> None:
+    def __init__(
+        self, app: Path, store: Path, folder: Path, reviewer: str, policy: Path | None, more: Sequence[str]
+    ) -> None:
         from shared.review import launch
 
         with socket.socket() as free:
@@ -116,6 +121,7 @@ class PageServer:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.command = launch.command(app, store=str(store), reviewer=reviewer, port=self.port, policy=policy)
+        self.command += more
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -143,8 +149,10 @@ def page_server() -> Iterator[Callable[..., PageServer]]:
     """Makes servers of review pages, which are killed at the end."""
     made: list[PageServer] = []
 
-    def make(app: Path, store: Path, folder: Path, *, reviewer: str, policy: Path | None = None) -> PageServer:
-        made.append(PageServer(app, store, folder, reviewer, policy))
+    def make(
+        app: Path, store: Path, folder: Path, *, reviewer: str, policy: Path | None = None, more: Sequence[str] = ()
+    ) -> PageServer:
+        made.append(PageServer(app, store, folder, reviewer, policy, more))
         return made[-1]
 
     yield make
@@ -153,14 +161,14 @@ def page_server() -> Iterator[Callable[..., PageServer]]:
 
 
 @pytest.fixture
-def tab() -> Iterator[Any]:
-    """A page of the system's Chromium, 1366 x 720."""
+def tab(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page of the system's Chromium, 1366 x 720; a parameter of the fixture replaces :data:`CHROMIUM`."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no Chromium on this machine")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=chromium, args=getattr(request, "param", CHROMIUM))
         page = browser.new_page(viewport={"width": 1366, "height": 720})
         page.set_default_timeout(60_000)
         yield page

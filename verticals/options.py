@@ -2,17 +2,14 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 import verticals
+from shared.verb_options import FILE as FILE
+from shared.verb_options import json_option as json_option
 
-FILE = click.Path(path_type=Path)
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there."
-)
 cache_option = click.option(
     "--cache", type=FILE, help="Folder for computed features. Default: the user's cache folder."
 )

@@ -80,7 +80,7 @@ def built(facts: Facts) -> str:
     if over and facts["chosen"]["name"] != facts["tried"][0]["name"]:
         points = f"{100 * over['value']:+.1f} points [{100 * over['low']:+.1f} .. {100 * over['high']:+.1f}]"
         lines.append(f"{facts['chosen']['name']} over the closed-form head on the test images: {points}")
-    lines += [facts[key]["sentence"] for key in ("learning_curve", "extra_minute") if key in facts]
+    lines += [facts[key]["sentence"] for key in ("random_split", "learning_curve", "extra_minute") if key in facts]
     if facts["certificate"]:
         lines.append(f"certificate: {facts['certificate']['sentence']}")
     lines.append(f"report with pictures: {facts['report']}")

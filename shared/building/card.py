@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from shared.building import adopt, measure
 from shared.building.adopt import Trial
 from shared.building.candidates import Candidate
@@ -13,7 +15,13 @@ from shared.building.work import Work, parts
 from shared.data.manifest import Row
 from shared.errors import Problem
 from shared.inference import novelty
-from shared.training import learning_curve
+from shared.reporting import leaks
+from shared.reporting.diagnosis import interval
+from shared.training import learning_curve, out_of_fold
+from shared.training.out_of_fold import Labelled
+
+MOST_PRICED = 20_000
+"""Images up to which the random split is priced: two heads per fold on more of them would cost minutes."""
 
 
 def facts(
@@ -86,6 +94,38 @@ def more_labels(work: Work, closed: Candidate, rows: Sequence[Row]) -> dict[str,
         return {}
     points = [{"n": n, "balanced_accuracy": 1 - e} for n, e in zip(more.sizes, more.errors, strict=True)]
     return {"learning_curve": {"points": points, "sentence": str(more)}}
+
+
+def random_split(work: Work, closed: Candidate, rows: Sequence[Row]) -> dict[str, Any]:
+    """What a split by image would have promised, beside what holds for images without siblings in training.
+
+    Both figures are of the closed-form head over folds of all images, so that they differ in nothing but the division.
+    Empty for more than :data:`MOST_PRICED` images.
+    """
+    used = [row for row in rows if row.sample.id in closed.known]
+    if len(used) > MOST_PRICED:
+        return {}
+    components = np.array([work.components[row.sample.id] for row in used], np.int64)
+    if len(np.unique(components)) == len(used):
+        return {
+            "random_split": {"sentence": "no image has a sibling or a copy: split by image or by group is the same"}
+        }
+    data = Labelled(
+        np.stack([closed.known[row.sample.id] for row in used]).astype(np.float64),
+        np.array([work.labels.index(row.label) for row in used], np.int64),
+        len(work.labels),
+        work.recipe.lambdas,
+        work.recipe.folds,
+    )
+    alone, seed = np.arange(len(used)), work.recipe.seed
+    leaky, apart = (out_of_fold.probabilities(data, c, seed).argmax(1) for c in (alone, components))
+    found = leaks.price(data.labels, work.labels, [str(c) for c in components.tolist()], [leaky], [apart])
+    sentence = (
+        f"a random split by image would promise {interval(found['leaky'])} balanced accuracy where "
+        f"{interval(found['clean'])} hold for images without siblings in training: {found['points']:+.1f} points "
+        f"[{found['low']:+.1f} .. {found['high']:+.1f}] (closed-form head over {work.recipe.folds} folds of all images)"
+    )
+    return {"random_split": {**found, "sentence": sentence}}
 
 
 def more_time(trials: Sequence[Trial]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -47,8 +49,6 @@ def test_the_card_says_what_it_was_made_from_and_what_it_can_be_held_to(bundle: 
 
 def test_evaluation_leaves_out_what_the_bundle_has_seen_also_for_windows(bundle: Path, pictures: Path) -> None:
     """Ids of windows hold commas; the list of samples must survive them."""
-    from dataclasses import replace
-
     from shared.data.manifest import Manifest, Row
     from shared.evaluate import SAMPLES, samples_table
     from shared.records import Box, Sample
@@ -241,8 +241,6 @@ def test_an_adopted_fine_tuning_becomes_the_bundle_with_its_card_and_page(
 def test_drawn_images_are_said_to_be_drawn_on_the_card_and_the_page(
     pictures: Path, cache: Path, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     from shared.data import manifest, sources
 
     found, _ = sources.read(pictures)
@@ -277,3 +275,26 @@ def test_a_taxonomy_says_which_labels_the_certificate_is_about(pictures: Path, c
     flagged = [s.probabilities["scratch"] >= runtime.bundle.threshold for row, s in seen if row.label == "scratch"]
     assert measured["at_threshold"]["recall"]["value"] == pytest.approx(np.mean(flagged))
     assert measured["at_threshold"]["flagged_ok"]["n"] == sum(row.label != "scratch" for row, _ in seen)
+
+
+def test_what_a_random_split_would_promise_stands_beside_what_holds_for_new_groups(cache: Path, tmp_path: Path) -> None:
+    """Labels that nothing but a picture's siblings give away: by image they are guessed, by group they are not."""
+    random = np.random.default_rng(5)
+    lines = ["path,label,group"]
+    for group in range(30):
+        base = random.integers(0, 255, (8, 8, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+        for i in range(3):
+            shaken = np.clip(base + random.normal(0, 6, base.shape), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / f"{group}_{i}.png"), shaken)
+            lines.append(f"{group}_{i}.png,{'ab'[group % 2]},g{group}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    out, recipe = tmp_path / "b", replace(SMALL, search=True)
+    facts = build(tmp_path / "labels.csv", out, recipe=recipe, budget_seconds=40, cache=cache, say=quiet)
+    found = facts["random_split"]
+    assert found["images"] == 90 and found["leaky"]["value"] > 0.9 and found["clean"]["value"] < 0.75
+    assert found["points"] == pytest.approx(100 * (found["leaky"]["value"] - found["clean"]["value"]))
+    assert found["low"] > 0 and found["sentence"] in (out / "MODEL_CARD.md").read_text()
+    assert found["sentence"][1:] in Path(facts["report"]).read_text()
+    (tmp_path / "alone.csv").write_text("\n".join(lines[:1] + lines[1::3]))
+    build(tmp_path / "alone.csv", out, recipe=recipe, budget_seconds=40, cache=cache, say=quiet)
+    assert "no image has a sibling" in bundles.load(out).card["random_split"]["sentence"]

@@ -165,9 +165,11 @@ def show(on: Scene, standing: dict[int, Review], sprayed: Any) -> None:
         if picked:
             choose(int(picked[0]["properties"]["zone"]) - 1)
 
-    zones = on.zones
+    zones, judged = on.zones, {}
     if zones is not None:
-        zones = zones.assign(label=[standing[i].label if i in standing else z for i, z in enumerate(zones.label)])
+        now = [standing[i].label if i in standing else z for i, z in enumerate(zones.label)]
+        judged = judging.hectares_as_judged(on.hectares, list(zip(zones.label, zones.area_ha, strict=True)), standing)
+        zones = zones.assign(label=now, changed=zones.label != now)
     with st.container(key="map"):
         look = replace(_LOOK, **{key: st.session_state.get(key, start) for key, start in sliders()})
         chart = decks.deck(
@@ -175,7 +177,7 @@ def show(on: Scene, standing: dict[int, Review], sprayed: Any) -> None:
             outline=on.outline_frame, colours=on.colours, selected=chosen(on) + 1, sprayed=sprayed,
         )  # fmt: skip
         st.pydeck_chart(chart, height=look.height, on_select=clicked, selection_mode="single-object", key="deck")
-    st.html(wording.legend(on, name, sprayed=sprayed is not None))
+    st.html(wording.legend(on, name, judged, sprayed=sprayed is not None))
     for column, (key, default) in zip(st.columns(3), sliders(), strict=True):
         column.slider(f"Opacity of {key}", 0.0, 1.0, default, 0.05, key=key)
     with st.expander(f"What to know about this map ({len(on.remarks)})"):
@@ -233,7 +235,7 @@ def correct(on: Scene, store: Store, place: int, *, judged: bool) -> None:
         recorded(lambda: f"Recorded as no. {judging.judge(store, item, label, reviewer, ok=ok, seconds=seconds)}")
 
     def undo() -> None:
-        recorded(lambda: "Taken back" if store.undo(reviewer) else "There is nothing to take back")
+        recorded(lambda: wording.taken_back(judging.take_back(store, reviewer)))
 
     if not reviewer:
         st.caption("Say your name above: every verdict is signed.")
@@ -264,24 +266,25 @@ def recorded(work: Any) -> None:
 def merge(on: Scene, store: Store, standing: dict[int, Review]) -> None:
     """Give all zones of one label, or some of them, another label."""
     assert on.field_map is not None
-    now = {i: standing[i].label if i in standing else item.label for i, item in enumerate(on.items)}
+    now = [standing[i].label if i in standing else item.label for i, item in enumerate(on.items)]
+    ok, who = on.field_map.ok_label or "healthy", st.session_state["reviewer"].strip()
     with st.expander("Merge or split labels"):
-        present = list(dict.fromkeys(now.values()))
-        label = st.selectbox("Zones now called", present, format_func=name)
-        mine = [i for i, code in now.items() if code == label]
-        some = st.multiselect("Only these zones (none: all of them)", [i + 1 for i in mine])
+        present = list(dict.fromkeys(now))
+        label = st.selectbox("Zones now called", present, present.index(now[chosen(on)]), format_func=name)
+        mine = [i + 1 for i, code in enumerate(now) if code == label]
+        some = st.multiselect("Only these zones (none: all of them)", mine)
         codes = [*on.field_map.labels, *(c.code for c in LABELS.labels if c.code not in on.field_map.labels)]
-        into = st.selectbox("become", [c for c in codes if c != label], format_func=name)
-        meant = [on.items[i] for i in mine if not some or i + 1 in some]
-        note = f"{'split off' if some else 'merged'}: {label} to {into}, {len(meant)} zones"
+        # Nothing is chosen for the person: the first label is the healthy one.
+        into = st.selectbox("become", [c for c in codes if c != label], None, format_func=name, placeholder="a label")
+        wish = judging.relabelling(now, standing, label, into or "", [i - 1 for i in some])
 
         def relabel() -> str:
-            ok, who = on.field_map.ok_label or "healthy", st.session_state["reviewer"].strip()  # type: ignore[union-attr]
-            said = judging.relabel(store, meant, str(into), who, ok=ok, note=note)
-            return f"{said.recorded} zones recorded, {said.kept} were judged before and stay"
+            said = judging.relabel(store, on.items, wish, who, ok=ok)
+            return f"{wording.zones(said.recorded)} recorded, {said.kept} were judged before and stay"
 
-        word = "Split off" if some else "Merge"
-        st.button(word, key="merge", on_click=recorded, args=(relabel,), disabled=not st.session_state["reviewer"])
+        word = wording.relabelling(wish, name) if into else "Choose what they become"
+        ready = bool(who and into and wish.open)
+        st.button(word, key="merge", on_click=recorded, args=(relabel,), disabled=not ready, width="stretch")
 
 
 def spraying(on: Scene, path: str, standing: dict[int, Review]) -> Any:
@@ -304,14 +307,14 @@ def spraying(on: Scene, path: str, standing: dict[int, Review]) -> Any:
     facts = prescriptions.facts(made, laid)
     st.html(wording.sprayed(facts))
     st.vega_lite_chart(charts.savings(laid, made), width="stretch")
-    export(made, path)
+    export(made, laid, path, judged=len(standing), zones=len(on.items))
     for remark in dict.fromkeys(facts["remarks"]):
         st.caption(texts.plain(remark))
     return prescriptions.sprayed(made)
 
 
-def export(made: prescriptions.Prescribed, path: str) -> None:
-    """Write the files, and say whether the terminal would take them."""
+def export(made: prescriptions.Prescribed, laid: prescriptions.Ground, path: str, *, judged: int, zones: int) -> None:
+    """Write the files in a person's name, and say whether the terminal would take them."""
     terminals = terminal_profiles.profiles()
     left, right = st.columns(2)
     form = left.selectbox("Format", list(prescriptions.FORMATS))
@@ -320,16 +323,19 @@ def export(made: prescriptions.Prescribed, path: str) -> None:
     usual = prescriptions.FORMATS[form]
     key = right.selectbox("Terminal", able, able.index(usual) if usual in able else None,
                           format_func=lambda k: terminals[k].name, disabled=not able)  # fmt: skip
-    out = st.text_input("Folder", str(Path(path).with_name(f"{Path(path).name}-prescription-{form}")))
-    if not st.button("Export the prescription", type="primary", key="export", width="stretch"):
+    out = Path(st.text_input("Folder", str(Path(path).with_name(f"{Path(path).name}-prescription-{form}"))))
+    who = st.session_state["reviewer"].strip()
+    st.caption(texts.plain(wording.ordered(who, judged, zones)))
+    pressed = st.button("Export the prescription", type="primary", key="export", width="stretch", disabled=not who)
+    if not pressed:
         return
     try:
-        profile, _ = prescriptions.write(made, Path(out), form, key or "")
+        more = {"ordered_by": who, "zones": zones, "zones_judged": judged}
+        done = prescriptions.order(made, laid, out, form, key or "", more=more)
     except LoupeError as error:
         st.error(texts.plain(str(error)))
         return
-    checked = f"no reason found why {profile.name} would refuse it" if profile else "for a GIS; no terminal was asked"
-    st.success(texts.plain(f"Written to {out}. Terminal check: {checked}."))
+    st.success(texts.plain(wording.exported(done)))
 
 
 @st.cache_resource(show_spinner="reckoning the water of each zone", max_entries=24)

@@ -11,9 +11,6 @@ from shared.errors import DataError, Problem
 from shared.records import Finding, Sample
 from shared.vertical import Ingested
 
-FRAMES = "frames"
-"""Folder of the pictures, below the output."""
-
 _HECTARES = re.compile(r"(\d+\.\d+) ha of the field")
 
 

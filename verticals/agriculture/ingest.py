@@ -5,18 +5,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from shared import atomic
-from shared.data import images
+from shared.data import cut_frames, images
 from shared.errors import ConfigError, DataError, LoupeError, Problem
 from shared.vertical import Ingested
 from verticals.agriculture import orthomosaic, photographs, truth
 from verticals.agriculture.blocks import HALO_PX, TILE_PX
-from verticals.agriculture.harvest import FRAMES, Harvest
+from verticals.agriculture.harvest import Harvest
 from verticals.agriculture.photographs import TABLE, Said
 from verticals.agriculture.taxonomy import terms
 
-MARK = ".loupe-frames"
-"""Says that a folder of frames is ours and may be replaced."""
 RASTERS = frozenset({".tif", ".tiff", ".vrt"})
 _BESIDE = frozenset(
     {
@@ -58,11 +55,9 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
     files, strays = _inputs(source, out)
     if not files:
         raise DataError(f"{source}: holds neither orthomosaics nor pictures; readable are {', '.join(_endings())}")
-    if (out / FRAMES).exists() and not (out / FRAMES / MARK).is_file():
-        raise DataError(f"{out / FRAMES}: holds something that no ingest wrote; give another folder after -o")
+    cut_frames.check(out)
     names = _names(files, home)
-    with atomic.folder(out / FRAMES) as folder:
-        (folder / MARK).touch()
+    with cut_frames.folder(out) as folder:
         harvest = Harvest(folder)
         for path, what in strays:
             harvest.not_examined(path.relative_to(home).as_posix(), what)
@@ -99,14 +94,7 @@ def _inputs(source: Path, out: Path) -> tuple[list[Path], list[tuple[Path, str]]
     """Files to read in order, and files that are neither input nor known company of one, with what to tell."""
     if source.is_file():
         return [source], []
-    shunned = out / FRAMES if out.resolve() == source.resolve() else out
-    every = [
-        f
-        for f in sorted(source.rglob("*"))
-        if f.is_file()
-        and not f.resolve().is_relative_to(shunned.resolve())
-        and not any(part.startswith(".") for part in f.relative_to(source).parts)
-    ]
+    every = cut_frames.files_below(source, out)
     pictures = [f for f in every if f.suffix.lower() in images.SUFFIXES | RASTERS]
     built = {f for vrt in pictures if vrt.suffix.lower() == ".vrt" for f in _parts(vrt, pictures)}
     files = [f for f in pictures if f not in built and not truth.is_companion(f)]

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from shared.data import images
+from shared.data.cut_frames import FRAMES
 from shared.data.tiles import Tile, grid
 from shared.errors import DataError, LoupeError, Problem, require
 from shared.records import Finding, Provenance, Sample
 from verticals.agriculture import blocks, truth
 from verticals.agriculture.blocks import BLOCK_M, LEAST_TILES, Block, Source
-from verticals.agriculture.harvest import FRAMES, Harvest, tell_hectares
+from verticals.agriculture.harvest import Harvest, tell_hectares
 from verticals.agriculture.mapping.area import M2_PER_HECTARE, hectares
 from verticals.agriculture.raster import boundaries, georeference, placing
 from verticals.agriculture.raster.rasters import open_raster

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.data import images
+from shared.data.cut_frames import FRAMES
 from shared.data.manifest import read_table
 from shared.data.tiles import grid
 from shared.errors import DataError, LoupeError, Problem
 from shared.records import Finding, Provenance, Sample
-from verticals.agriculture.harvest import FRAMES, Harvest
+from verticals.agriculture.harvest import Harvest
 from verticals.agriculture.raster import footprints
 from verticals.agriculture.raster.frames import ENDINGS, Frame, read_frame
 from verticals.agriculture.taxonomy import terms

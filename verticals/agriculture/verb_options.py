@@ -4,17 +4,13 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
 from shared.errors import ConfigError
+from shared.verb_options import FILE
 
-FILE = click.Path(path_type=Path)
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there."
-)
 boundary_option = click.option(
     "--boundary", type=FILE, help="Outline of the field: GeoPackage, GeoJSON, Shapefile, KML."
 )

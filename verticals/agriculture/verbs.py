@@ -1,15 +1,14 @@
 """Verbs of the field on the command: map, zones, prescription, irrigation."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from shared import atomic
+from shared.verb_options import FILE, json_option
 from verticals.agriculture import walking_verbs as walking
-from verticals.agriculture.verb_options import FILE, boundary_option, day, json_option, tell
+from verticals.agriculture.verb_options import boundary_option, day, tell
 
 
 @click.command("map")
@@ -118,11 +117,7 @@ def prescribe(
     outline = outlines.outline(opened, boundary)
     ground = prescriptions.ground(opened, outline, wish, _said(opened, store) if store else ())
     made = prescriptions.prescribe(opened, ground, wish)
-    profile, _ = prescriptions.write(made, out, form, terminal)
-    facts = prescriptions.facts(made, ground)
-    facts["remarks"] += outline.remarks
-    facts |= {"files": str(out), "format": form, "terminal": profile.name if profile else ""}
-    atomic.write(out.with_name(f"{out.name}.json"), json.dumps(facts, indent=2) + "\n")
+    facts = prescriptions.order(made, ground, out, form, terminal, more={"remarks": outline.remarks})
     tell(facts, prescriptions.told(facts), as_json)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from shared.errors import ConfigError
-from verticals.agriculture.verb_options import FILE, boundary_option, day, json_option, tell
+from shared.verb_options import FILE, json_option
+from verticals.agriculture.verb_options import boundary_option, day, tell
 
 
 @click.command()

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared import atomic, taxonomy
-from shared.data import images
+from shared import taxonomy
+from shared.data import cut_frames, images
+from shared.data.cut_frames import FRAMES
 from shared.data.tiles import Tile, grid
 from shared.errors import ConfigError, DataError, LoupeError, Problem
 from shared.records import Box, Finding, Provenance, Sample
@@ -23,9 +24,6 @@ TILE_PX, HALO_PX = 96, 16
 MAX_PIECE_PIXELS = 32_000_000
 MAX_PIECE_LINES = 32_000
 """Largest PNG that is written: 32 MPix and below 2^15 lines, what browsers and OpenCV take without trouble."""
-MARK = ".loupe-frames"
-"""Says that a folder of frames is ours and may be replaced."""
-FRAMES = "frames"
 LABELS = Path(__file__).parent / "labels.toml"
 _NOTES = frozenset({".md", ".txt", ".json", ".html", ".pdf", ".yaml", ".yml", ".log"})
 """Endings of files that people put beside pictures; they are no input, and nobody needs to be told."""
@@ -91,14 +89,12 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
     files, strays = _inputs(source, out)
     if not files:
         raise DataError(f"{source}: holds neither strips (.raw, .tif with a sidecar .toml) nor images; give some")
-    if (out / FRAMES).exists() and not (out / FRAMES / MARK).is_file():
-        raise DataError(f"{out / FRAMES}: holds something that no ingest wrote; give another folder after -o")
+    cut_frames.check(out)
     labels = taxonomy.load(LABELS)
     names = _names(files, source if source.is_dir() else source.parent)
     harvest = _Harvest(problems=strays)
     harvest.skipped.update({p.where: 1.0 for p in strays})
-    with atomic.folder(out / FRAMES) as folder:
-        (folder / MARK).touch()
+    with cut_frames.folder(out) as folder:
         for path in tqdm(files, desc="cutting frames", unit="frame", disable=None, leave=False):
             try:
                 _take(_open(path, names[path]), folder, labels, harvest, tile=tile, halo=halo)
@@ -112,14 +108,7 @@ def _inputs(source: Path, out: Path) -> tuple[list[Path], list[Problem]]:
     """Data files in order, and what lies there without belonging to one of them."""
     if source.is_file():
         return [source], []
-    shunned = out / FRAMES if out.resolve() == source.resolve() else out
-    every = [
-        f
-        for f in sorted(source.rglob("*"))
-        if f.is_file()
-        and not f.resolve().is_relative_to(shunned.resolve())
-        and not any(part.startswith(".") for part in f.relative_to(source).parts)
-    ]
+    every = cut_frames.files_below(source, out)
     files = [f for f in every if _is_data(f)]
     stems = {f.with_suffix("") for f in files}
     strays = []

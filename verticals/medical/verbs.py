@@ -9,11 +9,7 @@ from pathlib import Path
 import click
 
 from shared.errors import DataError
-
-FILE = click.Path(path_type=Path)
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there."
-)
+from shared.verb_options import FILE, json_option
 
 
 @click.command()

@@ -8,13 +8,17 @@ is known without learning (Bishop 2006, section 3.3):
 - without, around the simulation alone.
 
 With no pair learned they are exactly those, and the spread says how little that is. Which pairs may be learned from is
-the caller's choice: for advice, those of earlier days. Pairs of one day share that day's errors (weather, probe), which
-the spread does not know: learned from few days it is too narrow.
+the caller's choice: for advice, those of earlier days, and those that other places of the field read on the same day.
+
+Places err alike on one day, for they share its weather and its probe: what readings elsewhere on the same day have in
+common corrects a place that was not read (a random effect of the day on what the regression leaves, with variances
+from a one-way analysis of variance; Searle, Casella and McCulloch 1992, chapter 3). On a day without readings the
+spread does not know of this: learned from few days it is too narrow.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import numpy as np
@@ -129,6 +133,19 @@ class Depletion:
 
 
 @dataclass(frozen=True)
+class Day:
+    """What the pairs of one day have in common.
+
+    Attributes:
+        error: Expected error that another place has on it too, as a fraction of its available water.
+        left: Share of the residual variance that remains where this error is corrected, 0 to 1.
+    """
+
+    error: float = 0.0
+    left: float = 1.0
+
+
+@dataclass(frozen=True)
 class Correction:
     """One learned correction.
 
@@ -137,12 +154,14 @@ class Correction:
         covariance: Of the coefficients, in units of the residual variance ``(k, k)``.
         sd: Standard deviation of what remains.
         pairs: How many pairs it was learned from; 0 means nothing was.
+        days: What was learned of each of their days.
     """
 
     mean: Real
     covariance: Real
     sd: float
     pairs: int
+    days: Mapping[date, Day] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -210,22 +229,23 @@ def learn(situations: Sequence[Situation], depletions: Sequence[float]) -> Corre
     for value in depletions:
         within("measured depletion fraction", value, -1.5, 2, "")
     known = list(zip(situations, depletions, strict=True))
-    probed = [(_probed(s, s.last), y) for s, y in known if s.last is not None]
+    probed = [(_probed(s, s.last), y, s.on) for s, y in known if s.last is not None]
     return Corrections(
         with_reading=_fit(probed, terms=8, spread=SPREAD_WITH_READING),
-        without=_fit([(_unprobed(s), y) for s, y in known], terms=3, spread=SPREAD_WITHOUT),
+        without=_fit([(_unprobed(s), y, s.on) for s, y in known], terms=3, spread=SPREAD_WITHOUT),
     )
 
 
 def estimate(where: Situation, corrections: Corrections) -> Depletion:
     """Depletion at the end of the day, corrected by what was learned."""
     if where.last is None:
-        (start, terms), correction, share = _unprobed(where), corrections.without, 1.0
+        (start, terms), correction, weight = _unprobed(where), corrections.without, 1.0
     else:
-        (start, terms), correction = _probed(where, where.last), corrections.with_reading
-        share = max(FRESH, _week(where.last))
+        (start, terms), correction, weight = _probed(where, where.last), corrections.with_reading, _week(where.last)
+    day = correction.days.get(where.on, Day())
+    share = max(FRESH, weight) * day.left
     spread = correction.sd * math.sqrt(share + float(terms @ correction.covariance @ terms))
-    return Depletion(start + float(terms @ correction.mean), spread)
+    return Depletion(start + float(terms @ correction.mean) + weight * day.error, spread)
 
 
 def _day(daily: pd.DataFrame, on: date) -> dict[str, float]:
@@ -268,11 +288,34 @@ def _probed(where: Situation, last: Last) -> tuple[float, Real]:
     return last.carried, _week(last) * terms
 
 
-def _fit(known: Sequence[tuple[tuple[float, Real], float]], *, terms: int, spread: float) -> Correction:
-    """Posterior of the coefficients around 0, and the spread of what remains around its prior."""
-    rows = np.array([row for (_, row), _ in known]).reshape(-1, terms)
-    off = np.array([value - start for (start, _), value in known])
+def _fit(known: Sequence[tuple[tuple[float, Real], float, date]], *, terms: int, spread: float) -> Correction:
+    """Posterior of the coefficients around 0, the spread of what remains around its prior, and what days share."""
+    rows = np.array([row for (_, row), _, _ in known]).reshape(-1, terms)
+    off = np.array([value - start for (start, _), value, _ in known])
     covariance = np.linalg.inv(rows.T @ rows + _STIFFNESS * np.eye(terms))
     mean = covariance @ (rows.T @ off)
-    remaining = float(((off - rows @ mean) ** 2).sum()) + _PRIOR_WORTH * spread**2
-    return Correction(mean, covariance, math.sqrt(remaining / (len(off) + _PRIOR_WORTH)), len(off))
+    left = off - rows @ mean
+    remaining = float((left**2).sum()) + _PRIOR_WORTH * spread**2
+    days = _days(left, [on for _, _, on in known])
+    return Correction(mean, covariance, math.sqrt(remaining / (len(off) + _PRIOR_WORTH)), len(off), days)
+
+
+def _days(left: Real, on: Sequence[date]) -> dict[date, Day]:
+    """What residuals ``(n,)`` of one day have in common; nothing where days cannot be told from places."""
+    days, member = np.unique(np.array(on, "datetime64[D]"), return_inverse=True)
+    count = np.bincount(member, minlength=len(days))
+    if not 1 < len(days) < len(left):
+        return {}
+    means = np.bincount(member, left) / count
+    between = float((count * means**2).sum() - left.sum() ** 2 / len(left)) / (len(days) - 1)
+    within_days = float(((left - means[member]) ** 2).sum()) / (len(left) - len(days))
+    size = (len(left) - float((count**2).sum()) / len(left)) / (len(days) - 1)
+    common = max(0.0, (between - within_days) / size)
+    if common == 0:
+        return {}
+    shared = common / (common + within_days)
+    weights = shared * count / (1 - shared + shared * count)
+    return {
+        when: Day(float(weight * mean), float(1 - shared * weight))
+        for when, weight, mean in zip(days.tolist(), weights, means, strict=True)
+    }

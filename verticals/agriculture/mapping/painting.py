@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,25 +104,12 @@ def paint(
     meter, reasons = SeamMeter(laid), _Reasons(grid)
     if outline is not None:
         reasons.beyond(outline)
-
-    def painted() -> Iterator[Rows]:
-        anything = False
-        strips = blend.blended(raster, predictor, laid, labels=len(labels), inside=inside)
-        for strip in tqdm(strips, "mapping", total=len(laid.ys), unit="row of tiles", disable=None):
-            validity = _judged(strip, settings, bounded=outline is not None, reasons=reasons)
-            rows = Rows(strip.row, strip.probabilities, validity, _severity(strip, labels, settings))
-            for plane in rows.probabilities:
-                plane[validity != EXAMINED] = np.nan
-            meter.add(strip.row, rows.probabilities)
-            anything = anything or bool(validity.any())
-            yield rows
-        if not anything:
-            what = "no pixel of it has data" if outline is None else "the field has no cell's centre in it"
-            raise DataError(f"{facts.path}: {what}; look whether the right raster, nodata and boundary were given")
-
+    strips = blend.blended(raster, predictor, laid, labels=len(labels), inside=inside)
+    shown = tqdm(strips, "mapping", total=len(laid.ys), unit="row of tiles", disable=None)
+    painted = _painted(shown, labels, settings, facts.path, bounded=outline is not None, meter=meter, reasons=reasons)
     done = field_map.write(
         out,
-        painted(),
+        painted,
         grid,
         labels,
         ok_label=ok_label,
@@ -200,6 +187,25 @@ def _inside(outline: Any, grid: Grid) -> "blend.Inside":
         return np.asarray(burnt == 1, bool)
 
     return inside
+
+
+def _painted(
+    strips: Iterable[Strip], labels: tuple[str, ...], settings: Settings, path: Path, *, bounded: bool,
+    meter: SeamMeter, reasons: "_Reasons",
+) -> Iterator[Rows]:  # fmt: skip
+    """Rows of the map from strips of blended tiles; no row of it says a word where nothing was examined."""
+    anything = False
+    for strip in strips:
+        validity = _judged(strip, settings, bounded=bounded, reasons=reasons)
+        rows = Rows(strip.row, strip.probabilities, validity, _severity(strip, labels, settings))
+        for plane in rows.probabilities:
+            plane[validity != EXAMINED] = np.nan
+        meter.add(strip.row, rows.probabilities)
+        anything = anything or bool(validity.any())
+        yield rows
+    if not anything:
+        what = "the field has no cell's centre in it" if bounded else "no pixel of it has data"
+        raise DataError(f"{path}: {what}; look whether the right raster, nodata and boundary were given")
 
 
 def _judged(strip: Strip, settings: Settings, *, bounded: bool, reasons: "_Reasons") -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """A sprayer's TOML in, its switching geometry as data out; named profiles for machines without a file of their own."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +94,7 @@ def load(path: Path) -> Machine:
 
 def profiles() -> Mapping[str, Machine]:
     """The machines that come with the package, by key; each says its source."""
-    tables = tomllib.loads(PROFILES.read_text(encoding="utf-8"))
-    return {key: config.build(Machine, table, where=f"{PROFILES.name}: {key}") for key, table in tables.items()}
+    return config.profiles(Machine, PROFILES)
 
 
 def named(key: str) -> Machine:

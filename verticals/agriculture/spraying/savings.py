@@ -7,7 +7,7 @@ a curve is called *expected*, and is as good as their calibration.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,23 +137,13 @@ def savings_curve(
         DataError: The rasters do not fit the grid, or nothing of the field is diseased.
     """
     _check(grid, score, examined, truth, expected, recall_target)
-    blocked = grid.any_in_cell(covered(grid, no_spray))
-    unknown = grid.inside & ~examined
-    forced = cell_scores(grid, unknown.astype(np.float32)) > 0 if unexamined == "spray" else np.zeros(grid.cells, bool)
-    scores = cell_scores(grid, np.where(examined, score, np.nan).astype(np.float32))
-    source = truth if truth is not None else score if expected is None else expected
-    disease = np.where(grid.inside & examined, np.nan_to_num(source), 0.0)
-    if not disease.any():
-        raise DataError("savings curve: nothing of the examined field is diseased, so that recall has no meaning there")
+    blocked, unknown = grid.any_in_cell(covered(grid, no_spray)), grid.inside & ~examined
+    disease = _disease(grid, examined, truth if truth is not None else score if expected is None else expected)
     side_m = block_bootstrap.block_side(grid, disease, examined) if block_m is None else block_m
-    ground = _Ground(
-        grid.hectares_in_cell(disease),
-        grid.hectares_in_cell(grid.inside & ~grid.fine(blocked)),
-        block_bootstrap.numbers(grid, side_m),
-    )
+    sprayable = grid.hectares_in_cell(grid.inside & ~grid.fine(blocked))
+    ground = _Ground(grid.hectares_in_cell(disease), sprayable, block_bootstrap.numbers(grid, side_m))
     own = thresholds is None
-    levels = _levels(scores[grid.any_in_cell(grid.inside) & ~blocked]) if own else _falling(thresholds or ())
-    on = [switch(grid, (scores >= level) | forced, blocked) for level in levels]
+    levels, on = _switched(grid, score, examined, blocked, unexamined, thresholds)
     points, blocks = _points(levels, on, ground, truth is not None, resamples, seed)
     perfect = None if truth is None else _perfect(grid, truth, blocked, ground)
     return SavingsCurve(
@@ -171,6 +161,27 @@ def savings_curve(
         synthetic,
         _remarks(truth is not None, own, synthetic, blocks, grid.hectares(unknown), unexamined),
     )
+
+
+def _disease(grid: SwathGrid, examined: Mask, fraction: Fine) -> NDArray[np.floating[Any]]:
+    """Diseased fraction of each fine pixel of the examined field."""
+    disease = np.where(grid.inside & examined, np.nan_to_num(fraction), 0.0)
+    if not disease.any():
+        raise DataError("savings curve: nothing of the examined field is diseased, so that recall has no meaning there")
+    return disease
+
+
+def _switched(
+    grid: SwathGrid, score: Fine, examined: Mask, blocked: Mask, unexamined: Unexamined,
+    thresholds: Sequence[float] | None,
+) -> tuple[NDArray[np.float32], list[Mask]]:  # fmt: skip
+    """Falling thresholds, and which cells each of them switches on."""
+    unknown = (grid.inside & ~examined).astype(np.float32)
+    forced = cell_scores(grid, unknown) > 0 if unexamined == "spray" else np.zeros(grid.cells, bool)
+    scores = cell_scores(grid, np.where(examined, score, np.nan).astype(np.float32))
+    own = scores[grid.any_in_cell(grid.inside) & ~blocked]
+    levels = _levels(own) if thresholds is None else _falling(thresholds)
+    return levels, [switch(grid, (scores >= level) | forced, blocked) for level in levels]
 
 
 def _check(

@@ -1,6 +1,5 @@
 """What terminals accept, as data with their sources."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +56,7 @@ class Terminal:
 
 def profiles() -> Mapping[str, Terminal]:
     """The terminals that come with the package, by key; each says its source."""
-    tables = tomllib.loads(PROFILES.read_text(encoding="utf-8"))
-    return {key: config.build(Terminal, table, where=f"{PROFILES.name}: {key}") for key, table in tables.items()}
+    return config.profiles(Terminal, PROFILES)
 
 
 def named(key: str) -> Terminal:

@@ -10,6 +10,10 @@ from shared.errors import require
 from verticals.agriculture.viewing.pictures import Overlay
 
 ZONES = "zones"
+OTHER = (60, 60, 60)
+"""Colour of a label that is none of the map's."""
+_CHANGED = 0.85
+"""Least opacity of a zone whose label a person has changed: the model's class must not shine through."""
 """Id of the layer whose polygons can be clicked."""
 _EXTRA = "agriculture"
 _TILE_PX = 512
@@ -55,7 +59,8 @@ def deck(
         look: Opacities and size.
         raster: The orthomosaic.
         classes: The classes.
-        zones: GeoDataFrame with ``zone``, ``label``, ``area_ha``, ``probability``; clickable.
+        zones: GeoDataFrame with ``zone``, ``label``, ``area_ha``, ``probability``; clickable. Where ``changed`` is
+            there and true, a person has given another label, whose colour covers the model's.
         not_examined: GeoDataFrame of ground that is NOT EXAMINED.
         outline: GeoDataFrame of the field.
         colours: Of the labels.
@@ -96,8 +101,10 @@ def _zones(pydeck: Any, zones: Any, colours: Mapping[str, tuple[int, int, int]],
     table["name"] = table.label
     table["area"] = [f"{area:.4f} ha" for area in zones.area_ha]
     table["chance"] = [f"{p:.2f}" for p in zones.probability]
-    shown = [colours.get(label, (60, 60, 60)) for label in table.label]
-    table["fill"] = [[*colour, int(255 * opacity)] for colour in shown]
+    shown = [colours.get(label, OTHER) for label in table.label]
+    changed = zones.changed if "changed" in zones else [False] * len(zones)
+    opacities = [max(opacity, _CHANGED) if other else opacity for other in changed]
+    table["fill"] = [[*colour, int(255 * alpha)] for colour, alpha in zip(shown, opacities, strict=True)]
     table["line"] = [[255, 235, 0, 255] if z == chosen else [*c, 255] for z, c in zip(table.zone, shown, strict=True)]
     table["thick"] = [4 if z == chosen else 1 for z in table.zone]
     return pydeck.Layer(

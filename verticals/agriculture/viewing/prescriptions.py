@@ -1,5 +1,6 @@
 """A field map and a wish in, the spray plan with its savings-recall curve out; and the files a terminal reads."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -212,6 +213,40 @@ def write(made: Prescribed, out: Path, form: str, terminal: str = "") -> tuple[T
         (task / "TASKDATA").replace(temporary / "TASKDATA")
         task.rmdir()
     return profile, ()
+
+
+def order(
+    made: Prescribed, on: Ground, out: Path, form: str, terminal: str = "", *, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a prescription, and its figures beside it as ``OUT.json``: what a person signs and can show later.
+
+    Args:
+        made: The prescription.
+        on: What it was made on.
+        out: As in :func:`write`.
+        form: Likewise.
+        terminal: Likewise.
+        more: Further figures, e.g. who ordered it; ``remarks`` are added to the others.
+
+    Returns:
+        What stands in the file.
+
+    Raises:
+        ConfigError: As :func:`write`.
+        DataError: The terminal would refuse the files.
+    """
+    profile, _ = write(made, out, form, terminal)
+    found = facts(made, on)
+    remarks = [*found["remarks"], *more.get("remarks", ())]
+    found |= {
+        **more,
+        "remarks": remarks,
+        "files": str(out),
+        "format": form,
+        "terminal": profile.name if profile else "",
+    }
+    atomic.write(out.with_name(f"{out.name}.json"), json.dumps(found, indent=2) + "\n")
+    return found
 
 
 def sprayed(made: Prescribed) -> Any:

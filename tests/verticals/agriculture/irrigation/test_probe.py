@@ -100,6 +100,39 @@ def test_a_simulation_that_is_always_too_dry_is_found_out_from_other_plots_the_s
     assert (many.without.pairs, many.with_reading.pairs) == (400, 0)
 
 
+def days_apart(places: int, days: int, common: float) -> tuple[list[probe.Situation], list[float], np.ndarray]:
+    """Places whose simulation errs by 0.05 each, and by ``common`` together on each day."""
+    random = np.random.default_rng(3)
+    errors = random.normal(0, common, days)
+    situations, depletions = [], []
+    for day, error in enumerate(errors):
+        for share in random.uniform(0.2, 0.8, places):
+            situations.append(probe.Situation(on(day), simulated=share, simulated_profile=share, available_mm=100))
+            depletions.append(float(share + error + random.normal(0, 0.05)))
+    return situations, depletions, errors
+
+
+def test_what_readings_elsewhere_on_the_same_day_have_in_common_corrects_a_place_that_was_not_read() -> None:
+    situations, depletions, errors = days_apart(12, 15, 0.15)
+    learned = probe.learn(situations, depletions)
+    place = probe.Situation(on(0), simulated=0.5, simulated_profile=0.5, available_mm=100)
+    found = [probe.estimate(replace(place, on=on(day)), learned) for day in range(15)]
+    off = np.array([state.mean for state in found]) - (0.5 + errors)
+    assert np.sqrt(np.mean(off**2)) < 0.04 < 0.1 < np.std(errors)
+    assert all(0.03 < state.sd < 0.08 for state in found)
+    later = probe.estimate(replace(place, on=on(20)), learned)
+    assert later.sd > 0.12 and later.mean == pytest.approx(0.5 + errors.mean(), abs=0.05)
+
+
+def test_days_without_an_error_of_their_own_correct_nothing_and_one_day_cannot_tell() -> None:
+    situations, depletions, _ = days_apart(30, 20, 0.0)
+    effects = probe.learn(situations, depletions).without.days.values()
+    assert all(abs(day.error) < 0.02 and day.left > 0.9 for day in effects)
+    assert probe.learn(situations[:30], depletions[:30]).without.days == {}
+    one_each = [replace(s, on=on(i)) for i, s in enumerate(situations[:40])]
+    assert probe.learn(one_each, depletions[:40]).without.days == {}
+
+
 def test_a_day_that_was_not_simulated_and_a_reading_in_per_cent_are_refused() -> None:
     with pytest.raises(DataError, match="2026-08-01 was not simulated; the balance runs from 2026-06-01"):
         probe.situation(simulated(), GROUND, date(2026, 8, 1))
@@ -163,7 +196,7 @@ def test_on_measured_plots_of_other_positions_the_advice_agrees_better_than_with
     carried = score([s.last is not None and s.last.carried >= 0.5 for s in judged])
     alone = score([s.simulated >= 0.5 for s in judged])
     assert ours(judged).kappa.value >= 0.72 > carried.kappa.value
-    assert ours(judged).balanced_accuracy.value >= 0.85 > carried.balanced_accuracy.value
+    assert ours(judged).balanced_accuracy.value >= 0.87 > carried.balanced_accuracy.value
     assert ours(bare).kappa.value >= 0.45 > alone.kappa.value
     inside = [low <= y <= high for (low, high), y in zip(
         (probe.estimate(s, learned).interval() for s in judged), measured, strict=True)]  # fmt: skip

@@ -22,6 +22,32 @@ def test_the_worked_example_of_olofsson_comes_out_to_its_printed_digits() -> Non
     assert round(found.overall.value, 2) == 0.95 and round(found.overall.high - found.overall.value, 2) == 0.02
 
 
+def test_producers_intervals_are_those_of_the_ratio_estimator_over_the_points_of_the_worked_example() -> None:
+    """Another derivation (Stehman 2014, doi:10.1080/01431161.2014.930207, eq. 26 to 28): y / x over single points.
+
+    y is 1 for a point that is j on the map and in truth, x for one that is j in truth. Printed for table 8 of Olofsson
+    et al. 2014 (page 54): 0.75 +- 0.21 for deforestation.
+    """
+    found = estimate(PRINTED, MAPPED.tolist(), LABELS, Design.STRATIFIED).producers
+    weights = MAPPED / MAPPED.sum()
+    points = [np.repeat(np.arange(4), row) for row in PRINTED]
+    for j, label in enumerate(LABELS):
+        x = [(truth == j).astype(float) for truth in points]
+        y = [values if stratum == j else np.zeros_like(values) for stratum, values in enumerate(x)]
+        total = sum(w * values.mean() for w, values in zip(weights, x, strict=True))
+        ratio = sum(w * values.mean() for w, values in zip(weights, y, strict=True)) / total
+        spread = [np.var(a - ratio * b, ddof=1) / len(b) for a, b in zip(y, x, strict=True)]
+        half = 1.959964 * np.sqrt(weights**2 @ spread) / total
+        mine = found[label]
+        assert mine.value == pytest.approx(ratio, rel=1e-12)
+        assert mine.value - mine.low == pytest.approx(half, rel=1e-12), label
+        assert mine.high == pytest.approx(min(1.0, ratio + half), rel=1e-12)
+    assert (
+        round(found["deforestation"].value, 2),
+        round(found["deforestation"].high - found["deforestation"].value, 2),
+    ) == (0.75, 0.21)
+
+
 def test_the_error_of_producers_accuracy_is_that_of_the_sample_drawn_again_and_again() -> None:
     rng, share = np.random.default_rng(2), MAPPED / MAPPED.sum()
     drawn = np.stack([rng.multinomial(row.sum(), row / row.sum(), 20_000) / row.sum() for row in PRINTED], axis=1)

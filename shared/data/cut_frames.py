@@ -1,0 +1,43 @@
+"""The folder of pictures that an ingest writes, and the files below a source that it may read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared import atomic
+from shared.errors import DataError
+
+FRAMES = "frames"
+"""Folder of the pictures, below the output."""
+MARK = ".loupe-frames"
+"""Says that a folder of frames is ours and may be replaced."""
+
+
+def check(out: Path) -> None:
+    """Refuse an output whose frames somebody else wrote.
+
+    Raises:
+        DataError: ``out/frames`` holds something that no ingest wrote.
+    """
+    if (out / FRAMES).exists() and not (out / FRAMES / MARK).is_file():
+        raise DataError(f"{out / FRAMES}: holds something that no ingest wrote; give another folder after -o")
+
+
+@contextmanager
+def folder(out: Path) -> Iterator[Path]:
+    """A folder to write pictures into, which becomes ``out/frames`` whole or not at all."""
+    with atomic.folder(out / FRAMES) as made:
+        (made / MARK).touch()
+        yield made
+
+
+def files_below(source: Path, out: Path) -> list[Path]:
+    """Files below a folder in order, without hidden ones and without what an ingest wrote there itself."""
+    shunned = (out / FRAMES if out.resolve() == source.resolve() else out).resolve()
+    return [
+        f
+        for f in sorted(source.rglob("*"))
+        if f.is_file()
+        and not f.resolve().is_relative_to(shunned)
+        and not any(part.startswith(".") for part in f.relative_to(source).parts)
+    ]
