@@ -11,6 +11,7 @@ _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length: TEM and RST0 to RST7, SOI."""
 _J2K_START = b"\xff\x4f\xff\x51"
 """SOC and SIZ, ISO/IEC 15444-1 annex A; behind the boxes of a JP2 where somebody has stored one whole."""
+_J2K_CODING, _J2K_TILE = b"\xff\x52", b"\xff\x90"
 _J2K_SIZE = struct.Struct(">HHIIIIIIIIHB")
 BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS, JPEG_LS = 0xC0, 0xC1, 0xC2, 0xC3, 0xF7
 JPEG_2000 = 0x4F
@@ -30,6 +31,7 @@ class Codestream:
         subsampled: Whether chroma is stored coarser than luma.
         complete: Whether the end marker is there.
         icc: The ICC profile in the APP2 segments, empty where there is none.
+        halvings: How often JPEG 2000 can be decoded at half the size (decomposition levels), 0 for the others.
     """
 
     process: int
@@ -41,6 +43,7 @@ class Codestream:
     subsampled: bool
     complete: bool
     icc: bytes = b""
+    halvings: int = 0
 
 
 def describe(data: bytes) -> Codestream | None:
@@ -105,4 +108,18 @@ def _jpeg_2000(data: bytes, complete: bool) -> Codestream | None:
         return None
     _, _, right, bottom, left, top, _, _, _, _, components, depth = _J2K_SIZE.unpack(data[: _J2K_SIZE.size])
     precision = (depth & 0x7F) + 1
-    return Codestream(JPEG_2000, right - left, bottom - top, precision, components, None, False, complete)
+    size = (right - left, bottom - top)
+    return Codestream(
+        JPEG_2000, *size, precision, components, None, False, complete, halvings=_decomposition_levels(data)
+    )
+
+
+def _decomposition_levels(data: bytes) -> int:
+    """From the marker segment COD of the main header (ISO/IEC 15444-1 A.6.1); ``data`` starts behind the marker SIZ."""
+    at, marker = 0, b""
+    while at + 12 <= len(data) and marker != _J2K_TILE:
+        if marker == _J2K_CODING:
+            return data[at + 7]
+        at += struct.unpack(">H", data[at : at + 2])[0]
+        marker, at = data[at : at + 2], at + 2
+    return 0

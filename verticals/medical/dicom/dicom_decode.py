@@ -21,6 +21,9 @@ _JPEG = "1.2.840.10008.1.2.4."
 _DCT = frozenset({_JPEG + "50", _JPEG + "51", _JPEG + "55"})
 """Lossy JPEG: baseline, extended, and the retired full progression that some cameras still write."""
 _LOSSLESS, _LOSSLESS_SV1 = _JPEG + "57", _JPEG + "70"
+_RLE = "1.2.840.10008.1.2.5"
+_WAVELETS = frozenset({_JPEG + "90", _JPEG + "91"})
+"""JPEG 2000, which holds a picture in several resolutions."""
 CODECS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
     {
         _LOSSLESS: ("gdcm", "gdcm", "python-gdcm", "gdcm"),
@@ -31,7 +34,7 @@ CODECS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
             _JPEG + end: ("pylibjpeg", "openjpeg", "pylibjpeg-openjpeg", "medical")
             for end in ("90", "91", "201", "202", "203")
         },
-        "1.2.840.10008.1.2.5": ("pydicom", "pydicom", "pydicom", "medical"),
+        _RLE: ("pylibjpeg", "rle", "pylibjpeg-rle", "medical"),  # ten times as fast as pydicom's own
     }
 )
 """Transfer syntax to decoder as pydicom names it, module, package and our extra: one decoder each, so that two machines
@@ -117,7 +120,7 @@ def layout(dataset: "Dataset") -> Layout:
     return Layout(int(dataset.Rows), int(dataset.Columns), frames, photometric, allocated, stored, signed)
 
 
-def decode(dataset: "Dataset", tell: Tell) -> Iterator[Picture]:
+def decode(dataset: "Dataset", tell: Tell, *, least_side_px: int = 0) -> Iterator[Picture]:
     """All frames, one after the other, ``(rows, columns, 3)`` uint8 RGB; the ICC profile is not applied.
 
     Either every frame comes out whole or an error is raised: a frame that is cut off, another size or fewer frames than
@@ -127,6 +130,8 @@ def decode(dataset: "Dataset", tell: Tell) -> Iterator[Picture]:
         dataset: With pixels; its ``file_meta`` names the transfer syntax. Photometric Interpretation is corrected in it
             where the pixels prove it wrong.
         tell: Takes warnings, one sentence each.
+        least_side_px: Where above 0, JPEG 2000 in colours of 8 bits comes in the smallest of its resolutions of which
+            the shorter side is as long; everything else comes whole.
 
     Raises:
         DataError: The pixels cannot be decoded, and why.
@@ -138,6 +143,8 @@ def decode(dataset: "Dataset", tell: Tell) -> Iterator[Picture]:
             yield from _native(dataset, image, syntax, tell)
         elif syntax in _DCT:
             yield from (_dct(data, dataset, image, tell) for data in _coded(dataset, image))
+        elif syntax in _WAVELETS and (halvings := _halvings(dataset, image, least_side_px)):
+            yield from (_smaller(data, halvings) for data in _coded(dataset, image))
         else:
             yield from _by_plugin(dataset, image, syntax, tell)
     except MissingDependency:
@@ -172,10 +179,26 @@ def _by_plugin(dataset: "Dataset", image: Layout, syntax: str, tell: Tell) -> It
             f"it comes with: pip install 'loupe-vision[{extra}]'"
         ) from error
     decoder = require("pydicom.pixels", extra="medical").get_decoder(syntax)
-    if syntax != "1.2.840.10008.1.2.5":
+    if syntax != _RLE:
         _check_streams(dataset, image, tell)
     frames = decoder.iter_array(dataset, decoding_plugin=plugin)
     yield from _finished(dataset, image, frames, tell)
+
+
+def _halvings(dataset: "Dataset", image: Layout, least_side_px: int) -> int:
+    """How often the frames can be halved and keep as long a shorter side; 0 where they are to be decoded whole."""
+    if least_side_px <= 0 or image.photometric not in ("RGB", "YBR_RCT", "YBR_ICT") or image.stored != 8:
+        return 0
+    most = max(0, (min(image.rows, image.columns) // least_side_px).bit_length() - 1)
+    found = [_stream(data, image) for data in _coded(dataset, image)]
+    return min(most, *(each.halvings if each.precision == 8 else 0 for each in found))
+
+
+def _smaller(data: bytes, halvings: int) -> Picture:
+    """One frame of JPEG 2000 at a smaller resolution, by Pillow, which has the same decoder and lets one choose it."""
+    with Image.open(BytesIO(data), formats=("JPEG2000",)) as picture:
+        picture.reduce = halvings  # type: ignore[method-assign, assignment]  # as Pillow documents for this format
+        return np.array(picture.convert("RGB"), np.uint8)
 
 
 def _finished(

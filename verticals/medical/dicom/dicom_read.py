@@ -59,6 +59,7 @@ class Photographs:
 
     Attributes:
         frames: Each ``(rows, columns, 3)`` uint8 sRGB.
+        side_px: Shorter side as stored; frames that were asked for smaller are smaller.
         numbers: The DICOM frame number of each, from 1.
         total: Frames in the file; more than ``frames`` only for films.
         facts: What the header says.
@@ -69,6 +70,7 @@ class Photographs:
     """
 
     frames: tuple[Picture, ...]
+    side_px: int
     numbers: tuple[int, ...]
     total: int
     facts: Facts
@@ -77,7 +79,13 @@ class Photographs:
     warnings: tuple[str, ...]
 
 
-def read(path: Path, *, max_pixels: int = images.MAX_PIXELS, video_frames: int = VIDEO_FRAMES) -> Photographs:
+def read(
+    path: Path,
+    *,
+    max_pixels: int = images.MAX_PIXELS,
+    video_frames: int = VIDEO_FRAMES,
+    least_side_px: int = 0,
+) -> Photographs:
     """Read a photograph of skin.
 
     The SOP class, the size and the number of frames are checked before any pixel is touched. A file that is cut off,
@@ -88,6 +96,7 @@ def read(path: Path, *, max_pixels: int = images.MAX_PIXELS, video_frames: int =
         path: The file; its name does not matter.
         max_pixels: Rows x columns x frames that are decoded at most.
         video_frames: Stills that are taken from a film.
+        least_side_px: As for :func:`verticals.medical.dicom.dicom_decode.decode`, for a quick look.
 
     Raises:
         DataError: Not DICOM, another kind of object, damaged, cut off or too large; one sentence.
@@ -100,7 +109,7 @@ def read(path: Path, *, max_pixels: int = images.MAX_PIXELS, video_frames: int =
             total = _check_size(header, max_pixels=max_pixels, video_frames=video_frames)
             dataset = _open(path, pixels=True)
             _check_end(path, dataset)
-            return _photographs(dataset, total, video_frames)
+            return _photographs(dataset, total, video_frames, least_side_px)
     except LoupeError as error:
         raise type(error)(f"{path}: {error}") from error
     except MemoryError as error:
@@ -226,7 +235,7 @@ def _check_size(header: "Dataset", *, max_pixels: int, video_frames: int) -> int
     return image.frames
 
 
-def _photographs(dataset: "Dataset", total: int, video_frames: int) -> Photographs:
+def _photographs(dataset: "Dataset", total: int, video_frames: int, least_side_px: int) -> Photographs:
     told: list[str] = []
     if "PixelData" not in dataset or not dataset["PixelData"].value:
         raise DataError("has no pixels or is cut off before them; copy it again from its source")
@@ -238,7 +247,7 @@ def _photographs(dataset: "Dataset", total: int, video_frames: int) -> Photograp
         frames = video.stills(encaps.generate_fragments(film), chosen, size)
         numbers = tuple(n + 1 for n in chosen)
     else:
-        frames = list(dicom_decode.decode(dataset, told.append))
+        frames = list(dicom_decode.decode(dataset, told.append, least_side_px=least_side_px))
         numbers = tuple(range(1, len(frames) + 1))
     ratio = dataset.get("PixelAspectRatio")
     if ratio and len(ratio) == 2 and ratio[0] != ratio[1]:
@@ -251,7 +260,8 @@ def _photographs(dataset: "Dataset", total: int, video_frames: int) -> Photograp
         frames, icc = [picture for picture, _ in converted], converted[0][1]
     if icc == "unusable":
         told.append("has an ICC profile that cannot be used; its colours are taken as sRGB")
-    return Photographs(tuple(frames), numbers, total, known, syntax, icc, tuple(dict.fromkeys(told)))
+    side_px = min(int(dataset.Rows), int(dataset.Columns))
+    return Photographs(tuple(frames), side_px, numbers, total, known, syntax, icc, tuple(dict.fromkeys(told)))
 
 
 def _settle_syntax(dataset: "Dataset", told: list[str]) -> str:

@@ -9,10 +9,10 @@ from verticals.medical.privacy import burned_in, faces
 
 TEXT = "writing seems to be burned into the picture and may name the patient: look before it leaves the site"
 FACE = "a face may be in it, by which the patient can be recognised: look before it leaves the site"
-NO_SKIN = "its colours are not those of skin: photograph the skin alone, in colour and in white light"
+NO_SKIN = "its colours or its roughness are not those of skin: photograph the skin alone, in colour and in white light"
 
 
-def examined(picture: Picture) -> Provenance:
+def examined(picture: Picture, *, side_px: int | None = None) -> Provenance:
     """What must stand beside a picture before anything may be said about it.
 
     A blocking fault, colours unlike skin, or a picture too small to be looked at: the sentence why and how to take it
@@ -21,21 +21,23 @@ def examined(picture: Picture) -> Provenance:
 
     Args:
         picture: ``(rows, columns, 3)`` uint8 sRGB.
+        side_px: Shorter side of the photograph where ``picture`` is a smaller copy of it; None where it is not.
 
     Returns:
         ``quality``, and where there is something to say ``not_scored`` and ``noted``.
     """
     try:
-        faults = quality.examine(picture)
+        small = measures.shrunk(picture)  # once: of 12 megapixels it takes as long as all measures together
+        faults = quality.examine(small, side_px=side_px or min(picture.shape[:2]))
     except DataError as error:
         return {QUALITY: "checked", NOT_SCORED: f"{error}; take it again with the camera's full size"}
     blocking = [_words(f) for f in faults if f.blocking]
-    if skin.colour(measures.shrunk(picture)).refused:
+    if skin.colour(small).refused:
         blocking.append(NO_SKIN)
     noted = [_words(f) for f in faults if not f.blocking]
     if burned_in.find(picture, quick=True):
         noted.append(TEXT)
-    if faces.available() and faces.find(picture):
+    if faces.available() and faces.find(small):
         noted.append(FACE)
     told = {QUALITY: "checked", NOT_SCORED: "; ".join(blocking), NOTED: "; ".join(noted)}
     return {name: words for name, words in told.items() if words}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from verticals.medical.photograph.light import color_tint, overexposed, underexposed
 from verticals.medical.photograph.skin import linear
 
 Picture = NDArray[np.uint8]
@@ -18,16 +19,12 @@ Plane = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SIDE_PX = 256
-_DARK = 25
 _FEWEST_PIXELS = 64
+_STEPS, _FAINT, _LEAST_DEPTH = 90, 0.05, 16
+"""Steps in which the natural logarithm of light is told, 0 to 255, light below which differences fade into noise, and
+steps by which a lesion is darker at least."""
 _DIRECTIONS, _HAIR_STRENGTH = 16, 24
 """Directions in half a turn, and mean strength along a hair in grey levels."""
-_BLOODLESS = np.log((0.80 / 0.60, 0.60 / 0.54))
-_PIGMENTS = np.array(((0.22, 0.90), (0.32, -0.20)))
-"""log(R/G) and log(G/B) of a dermis without pigments, and what one unit of melanin (first column) and of blood adds;
-the optics of :mod:`verticals.medical.drawing.skin_optics`, after Jacques 1998."""
-_MELANIN, _BLOOD = (0.05, 2.9), (0.0, 0.5)
-"""From the palest to the darkest skin (absorbance of blue light), from bloodless to flushed (of green light)."""
 
 
 def shrunk(picture: Picture) -> Picture:
@@ -65,20 +62,6 @@ def glare(picture: Picture) -> float:
     return float(((lowest >= 225) & (lowest - around >= 40)).mean())
 
 
-def overexposed(picture: Picture) -> float:
-    """Brightness of what is brightest, 0 to 1, plus the share of pixels in which two channels or more are clipped.
-
-    The brightness is the 90th percentile of the middle one of the three channels: red alone clips on healthy skin.
-    """
-    middle = np.median(picture, axis=2)
-    return float(np.percentile(middle, 90)) / 255 + float((middle >= 250).mean())
-
-
-def underexposed(picture: Picture) -> float:
-    """Darkness of what is brightest: 1 minus the 90th percentile of grey, 0 to 1; black corners do not count."""
-    return float(1 - np.percentile(_grey(picture), 90) / 255)
-
-
 def cropped(picture: Picture) -> float:
     """How much of the lesion's outline the border cuts: length along the border over the root of the lesion's area.
 
@@ -96,19 +79,19 @@ def _lesion(picture: Picture) -> tuple[Mask, Mask]:
     """The dark part of the view that weighs most towards the middle, and the view without the dermoscope's corners.
 
     Dark in green light, which melanin and blood both absorb most, against the skin around it, after the fall of the
-    light towards the border is taken out; parts are cut by Otsu's threshold. Where they are less than 20 grey levels
-    darker than the rest, none is a lesion.
+    light towards the border is taken out; parts are cut by Otsu's threshold. Dark is a ratio, so that a lesion counts
+    alike on pale and on dark skin; where it sends back more than five sixths of what the rest does, it is none.
     """
-    green = cv2.GaussianBlur(np.ascontiguousarray(picture[..., 1]), (0, 0), min(picture.shape[:2]) / 60)
-    view = _view(np.asarray(green, np.uint8))
+    soft = cv2.GaussianBlur(np.ascontiguousarray(picture[..., 1]), (0, 0), min(picture.shape[:2]) / 60)
+    view = _view(np.asarray(soft, np.uint8))
     nothing = np.zeros_like(view)
     if view.sum() < _FEWEST_PIXELS:
         return nothing, view
-    darker = _lighting(np.asarray(green, np.float64), view) - green
-    depth = darker.clip(0, 255).astype(np.uint8)
+    green = _STEPS * np.log(linear(np.asarray(soft, np.uint8)) + _FAINT)
+    depth = (_lighting(green, view) - green).clip(0, 255).astype(np.uint8)
     level, _ = cv2.threshold(depth[view].reshape(-1, 1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     dark = (depth > level) & view
-    if not dark.any() or dark.sum() == view.sum() or depth[dark].mean() - depth[view & ~dark].mean() < 20:
+    if not dark.any() or dark.sum() == view.sum() or depth[dark].mean() - depth[view & ~dark].mean() < _LEAST_DEPTH:
         return nothing, view
     numbers, _ = ndimage.label(ndimage.binary_opening(dark, iterations=2))
     rows, columns = (np.linspace(-1, 1, n) for n in green.shape)
@@ -119,7 +102,7 @@ def _lesion(picture: Picture) -> tuple[Mask, Mask]:
 
 
 def _lighting(green: Plane, view: Mask) -> Plane:
-    """How bright skin would be everywhere: a paraboloid through the view, again and again without what is darker."""
+    """The logarithm of light from skin everywhere: a paraboloid through the view, repeated without what is darker."""
     rows, columns = np.meshgrid(*(np.linspace(-1, 1, n) for n in green.shape), indexing="ij")
     terms = np.stack([np.ones_like(rows), rows, columns, rows**2, columns**2, rows * columns], -1)
     skin, surface = view, green
@@ -151,10 +134,10 @@ def marker_pen(picture: Picture) -> float:
     light = linear(picture) + 0.004
     blue_over_red = np.log(light[..., 2] / light[..., 0])
     strongest = picture.max(2).astype(np.int16)
-    lit, apart = strongest > 30, strongest - picture.min(2)
+    lit, apart = strongest > 20, strongest - picture.min(2)
     if not lit.any():
         return 0.0
-    coloured = (apart > 12) & (apart > 0.3 * strongest)
+    coloured = (apart > 8) & (apart > 0.3 * strongest)
     bluer = blue_over_red - np.median(blue_over_red[lit]) > 0.7
     return float((bluer & lit & coloured & (blue_over_red > -0.5)).mean())
 
@@ -246,29 +229,6 @@ def _walk(places: Plane, ticks: Plane, start: int, step: Plane, distance: float)
         at, count = places[nearest], count + 1
         if count > 60:
             return count
-
-
-def color_tint(picture: Picture) -> float:
-    """How far the colour of the skin lies outside of what its pigments make in white light, in log units.
-
-    In the plane of log(R/G) and log(G/B) melanin and blood each move bloodless, unpigmented skin in one direction
-    (Tsumura 1999, J Opt Soc Am A 16:2169). What would need less than none of either, or more than there is, is the
-    light's doing; the score is the distance from there, and below zero inside. The brighter half of the lit pixels is
-    looked at, which is skin rather than lesion. Blue light on dark skin gives the colour of paler skin in white light,
-    and is not found: no measure of one picture's colour can.
-    """
-    grey = _grey(picture)
-    lit = grey > _DARK
-    if not lit.any():
-        return 0.0
-    light = linear(picture[lit & (grey >= np.median(grey[lit]))]) + 0.004
-    red_green = float(np.median(np.log(light[:, 0] / light[:, 1])))
-    green_blue = float(np.median(np.log(light[:, 1] / light[:, 2])))
-    melanin, blood = np.linalg.solve(_PIGMENTS, np.array((red_green, green_blue)) - _BLOODLESS)
-    per_melanin, per_blood = 1 / np.linalg.norm(np.linalg.inv(_PIGMENTS), axis=1)
-    beyond_melanin = max(_MELANIN[0] - melanin, melanin - _MELANIN[1]) * per_melanin
-    beyond_blood = max(_BLOOD[0] - blood, blood - _BLOOD[1]) * per_blood
-    return float(max(beyond_melanin, beyond_blood))
 
 
 def _grey(picture: Picture) -> Plane:

@@ -40,20 +40,20 @@ LIMITS: Mapping[str, Limit] = {
     "blurry": Limit(0.45, True, "Out of focus or moved: rest the camera, focus on the lesion, take it again."),
     "glare": Limit(0.02, False, "Light reflects: tilt the lamp, use a polariser or more immersion fluid."),
     "overexposed": Limit(1.1, True, "Too bright, detail is lost: less light or flash, take it again."),
-    "underexposed": Limit(0.72, True, "Too dark: more light, take it again."),
-    "cropped": Limit(1.0, False, "The lesion leaves the picture: move back until skin is seen all around it."),
+    "underexposed": Limit(2.0, True, "Too dark: more light, take it again."),
+    "cropped": Limit(0.7, False, "The lesion leaves the picture: move back until skin is seen all around it."),
     "ruler": Limit(7, False, "A ruler is in the picture: keep it away from the lesion."),
     "marker_pen": Limit(0.005, False, "Ink is on the skin: wipe it off or photograph before marking."),
     "hairy": Limit(0.1, False, "Hair covers the skin: comb or clip it, or flatten it with fluid."),
-    "color_tint": Limit(0.5, False, "The colours are tinted: set white balance for this light."),
+    "color_tint": Limit(0.35, False, "The colours are tinted: set white balance for this light."),
     "low_resolution": Limit(1.0, True, "Too few pixels: use the camera's full size and go closer."),
 }
-"""``blurry``, ``marker_pen``, ``hairy`` and ``color_tint`` are the ISIC archive's names. Dark skin is no fault: drawn
-skin of type VI in full light reaches 0.66 of ``underexposed``, so that the limit lies above it, and a dark photograph
-of pale skin is told late. ``cropped``: a disc of which a fifth of the width is cut off. ``marker_pen``: drawn skin
-without ink stays at 0; ink on dark skin is told late. ``hairy``: of drawn lesions without hair none reaches 0.1,
-of those under eight hairs half do. ``color_tint``: the light of a lamp of 4500 K taken for daylight (Planck's law,
-daylight 6500 K: log(R/G) 0.29, log(G/B) 0.40 more); drawn skin in white light stays below 0.25."""
+"""``blurry``, ``marker_pen``, ``hairy`` and ``color_tint`` are the ISIC archive's names. ``underexposed``: a quarter of
+the light that skin of this colour sends back, whatever its tone; no drawn skin in full light reaches 0.7. ``cropped``:
+a disc of which a tenth of the width is cut off. ``marker_pen``: drawn skin without ink stays at 0; ink on dark skin is
+told late. ``hairy``: of drawn lesions without hair none reaches 0.1, of those under eight hairs half do.
+``color_tint``: half of what a magenta filter of density 0.3 mends, which is advised for uncorrected tubes; drawn skin
+in white light stays below 0.25."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,12 @@ class Fault:
     advice: str
 
 
-def scores(picture: Picture) -> dict[str, float]:
+def scores(picture: Picture, *, side_px: int | None = None) -> dict[str, float]:
     """All measures of a photograph by name; the higher, the worse.
 
     Args:
         picture: ``(rows, columns, 3)`` uint8 RGB.
+        side_px: Shorter side of the photograph where ``picture`` is a smaller copy of it; None where it is not.
 
     Raises:
         DataError: Another shape or dtype, or a side of less than 16 pixels.
@@ -91,20 +92,21 @@ def scores(picture: Picture) -> dict[str, float]:
         )
     small = measures.shrunk(picture)
     found = {name: measure(small) for name, measure in measures.MEASURES.items()}
-    return {**found, "low_resolution": MIN_SIDE_PX / min(picture.shape[:2])}
+    return {**found, "low_resolution": MIN_SIDE_PX / (side_px or min(picture.shape[:2]))}
 
 
-def examine(picture: Picture) -> tuple[Fault, ...]:
+def examine(picture: Picture, *, side_px: int | None = None) -> tuple[Fault, ...]:
     """What is wrong with a photograph, blocking faults first; empty where nothing is.
 
     Args:
         picture: ``(rows, columns, 3)`` uint8 RGB.
+        side_px: As for :func:`scores`.
 
     Raises:
         DataError: As :func:`scores`.
     """
     faults = []
-    for name, score in scores(picture).items():
+    for name, score in scores(picture, side_px=side_px).items():
         rule = LIMITS[name]
         beyond = score > rule.limit if name == "low_resolution" else score >= rule.limit
         if beyond:

@@ -42,6 +42,8 @@ _STRONG = 80
 """Strength from which more says nothing more: the skin between two hairs stands out by as much as they are dark."""
 _FEWEST = 3
 """Pieces that make a line; two things of like height are side by side everywhere."""
+_TILE_PX = 32
+"""Side of the tiles of which a mask is asked whether anything is in them."""
 _QUICK_PX = 2**22
 """Largest picture that a quick look takes as it is: of 12 megapixels it sees half of the height and width."""
 _COLUMNS = ("x", "y", "width", "height", "strength", "stroke", "breadth")
@@ -131,21 +133,63 @@ def _pieces(strokes: Grey, level: int, plane: Grey, sign: int) -> NDArray[np.flo
     mask = (strokes >= level).view(np.uint8)
     if cv2.countNonZero(mask) < _FEWEST * _LEAST_AREA_PX:
         return np.zeros((0, len(_COLUMNS)))
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    width, height, area = stats[1:, 2], stats[1:, 3], stats[1:, 4]
+    numbers, stats = _connected(mask)
+    width, height, area = stats[:, 2], stats[:, 3], stats[:, 4]
     shape = (height >= _HEIGHT_PX[0]) & (height <= _HEIGHT_PX[1]) & (width <= 2.2 * height + 4)
-    chosen = 1 + np.nonzero(shape & (area >= _LEAST_AREA_PX))[0]
+    stats = stats[shape & (area >= _LEAST_AREA_PX)]
     # By place alone first: looking closely at a piece costs ten times as much, and most have no neighbour.
-    chosen = chosen[np.lexsort(stats[chosen, 3::-1].T)]
-    groups = _groups(stats[chosen, :4].astype(np.float64), _placed)
+    stats = stats[np.lexsort(stats[:, 3::-1].T)]
+    groups = _groups(stats[:, :4].astype(np.float64), _placed)
     pieces = []
-    for i in chosen[sorted(member for group in groups for member in group)]:
-        x, y, w, h, _ = map(int, stats[i])
-        inside = numbers[y : y + h, x : x + w] == i
+    for i in sorted(member for group in groups for member in group):
+        x, y, w, h, _, number = map(int, stats[i])
+        inside = numbers[y : y + h, x : x + w] == number
         seen = _closely(inside, (x, y), strokes, plane, sign * level)
         if seen is not None:
             pieces.append((x, y, w, h, *seen))
     return np.array(pieces, np.float64).reshape(-1, len(_COLUMNS))
+
+
+def _connected(mask: Grey) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Connected components of a mask: their numbers by pixel, and ``(n, 6)`` x, y, width, height, area and number.
+
+    Strokes are few: the components of a large, nearly empty mask are found where something is, and not by numbering all
+    of it, which was four fifths of the time of the search.
+    """
+    numbers = np.zeros(mask.shape, np.int32)
+    found, count = [np.zeros((0, 6), np.int32)], 0
+    for x0, y0, x1, y1 in _islands(mask):
+        several, own, stats, _ = cv2.connectedComponentsWithStats(mask[y0:y1, x0:x1], connectivity=8)
+        own[own > 0] += count
+        numbers[y0:y1, x0:x1] = own
+        stats[:, :2] += (x0, y0)
+        found.append(np.column_stack([stats[1:], np.arange(count + 1, count + several, dtype=np.int32)]))
+        count += several - 1
+    return numbers, np.concatenate(found)
+
+
+def _islands(mask: Grey) -> list[tuple[int, int, int, int]]:
+    """Boxes ``(x0, y0, x1, y1)`` that share no pixel, of which each component of the mask lies in one."""
+    rows, columns = mask.shape
+    points = cv2.findNonZero(mask)
+    if points is None or len(points) > mask.size / 50:
+        return [(0, 0, columns, rows)]
+    tiles = np.zeros((rows // _TILE_PX + 1, columns // _TILE_PX + 1), np.uint8)
+    columns_of, rows_of = points.reshape(-1, 2).T // _TILE_PX
+    tiles[rows_of, columns_of] = 1
+    _, _, stats, _ = cv2.connectedComponentsWithStats(tiles, connectivity=8)
+    boxes = [(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:]]
+    apart: list[tuple[int, int, int, int]] = []
+    while boxes:
+        box = boxes.pop()
+        other = next((o for o in apart if o[0] < box[2] and box[0] < o[2] and o[1] < box[3] and box[1] < o[3]), None)
+        if other is None:
+            apart.append(box)
+            continue
+        apart.remove(other)
+        boxes.append((min(box[0], other[0]), min(box[1], other[1]), max(box[2], other[2]), max(box[3], other[3])))
+    ends = np.minimum(np.array(apart) * _TILE_PX, (columns, rows, columns, rows))
+    return [(int(x0), int(y0), int(x1), int(y1)) for x0, y0, x1, y1 in ends]
 
 
 def _closely(
