@@ -49,7 +49,7 @@ def predict(
         while queue:
             chunk, futures = queue.pop(0)
             queue += [(later, _decode(pool, later, folder)) for later in islice(waiting, 1)]
-            yield from _answer(runtime, chunk, [future.result() for future in futures], maps=maps)
+            yield from answers(runtime, chunk, [future.result() for future in futures], maps=maps)
             bar.update(len(chunk))
 
 
@@ -64,23 +64,24 @@ def _read(sample: Sample, folder: Path) -> Picture | Problem:
         return Problem(sample.id, str(error))
 
 
-def _answer(
+def answers(
     runtime: Runtime, chunk: Sequence[Sample], pictures: Sequence[Picture | Problem], *, maps: bool
 ) -> Iterator[Seen | Problem]:
-    answers = runtime.predict([p for p in pictures if not isinstance(p, Problem)], class_map=maps, features=True)
-    possible = runtime.possible(answers)
-    nearest = runtime.nearest(answers, NEAREST)
+    """What the model sees in pictures that are decoded already; Problems in their place are passed on."""
+    found = runtime.predict([p for p in pictures if not isinstance(p, Problem)], class_map=maps, features=True)
+    possible = runtime.possible(found)
+    nearest = runtime.nearest(found, NEAREST)
     i = 0
     for sample, picture in zip(chunk, pictures, strict=True):
         if isinstance(picture, Problem):
             yield picture
             continue
-        probabilities = dict(zip(runtime.labels, map(float, answers.probabilities[i]), strict=True))
+        probabilities = dict(zip(runtime.labels, map(float, found.probabilities[i]), strict=True))
         yield Seen(
             sample,
             probabilities,
-            float(answers.novelty[i]),
-            None if answers.class_map is None else answers.class_map[i],
+            float(found.novelty[i]),
+            None if found.class_map is None else found.class_map[i],
             None if possible is None else possible[i],
             nearest[i],
         )

@@ -8,6 +8,7 @@ with small holes everywhere is still readable.
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -121,12 +122,15 @@ def overlay(image: Picture, places: Map, *, alpha: float = 0.6) -> Picture:
         DataError: Image or map have another form.
     """
     _check(image, places)
-    heat = _enlarged(_heat(places), image.shape[0], image.shape[1])
-    stops = np.linspace(0, 1, len(_HEAT))
-    colours = np.stack([np.interp(heat, stops, _HEAT[:, channel]) for channel in range(3)], 2)
-    opacity = alpha * heat[..., None]
-    mixed: Picture = np.rint((1 - opacity) * image + opacity * colours).clip(0, 255).astype(np.uint8)
-    return mixed
+    heat = np.rint(255 * _enlarged(_heat(places), image.shape[0], image.shape[1])).astype(np.uint8)
+    # By table: a screen of pixels has 256 levels of heat, and looking each up costs a sixth of mixing each.
+    levels, stops = np.linspace(0, 1, 256), np.linspace(0, 1, len(_HEAT))
+    colours = np.stack([np.interp(levels, stops, _HEAT[:, channel]) for channel in range(3)], 1)
+    hot = (alpha * levels[:, None] * colours).astype(np.float32).reshape(256, 1, 3)
+    kept = cv2.LUT(heat, (1 - alpha * levels).astype(np.float32).reshape(256, 1))
+    mixed = cv2.multiply(image, cv2.merge([kept, kept, kept]), dtype=cv2.CV_32F)
+    mixed = cv2.add(mixed, cv2.LUT(cv2.merge([heat, heat, heat]), hot))
+    return np.asarray(np.rint(mixed).clip(0, 255), np.uint8)
 
 
 def faithfulness(

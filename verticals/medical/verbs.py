@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -163,4 +164,37 @@ def validate(findings: Path, known: Path, page: Path, bundle: Path | None, as_js
     print(f"{page}: {len(readings)} pictures, {len(left_out)} left out. {measured['disclaimer']}")
 
 
-VERBS = (inbox, deidentify, structured_report, queue, validate)
+@click.command()
+@click.argument("bundle", type=FILE)
+@click.argument("files", type=FILE, nargs=-1, required=True)
+@click.option("--policy", type=FILE, help="The clinic's policy over the defaults.")
+@json_option
+def triage(bundle: Path, files: tuple[Path, ...], policy: Path | None, as_json: bool) -> None:
+    """Say at once what BUNDLE says about FILES, photographs or DICOM; nothing is written.
+
+    For a look beside the camera. What is to be reviewed or reported takes loupe predict, which also searches pictures
+    whole for writing and gives them pseudonyms.
+    """
+    from shared.inference.runtime import Runtime
+    from verticals.medical.at_once import look
+    from verticals.medical.triage import DISCLAIMER
+
+    runtime = Runtime.open(bundle)
+    if runtime.bundle.vertical != "medical":
+        raise DataError(f"{bundle}: was not built with --vertical medical; give a bundle that was")
+    note = str(runtime.bundle.card["backbone"]["note"] or "")
+    told: list[dict[str, Any]] = []
+    for file in files:
+        found = look(file, runtime, policy=policy)
+        notes = [note, "SYNTHETIC image: drawn, not photographed" if found.synthetic else ""]
+        decision = found.decision
+        facts = {"verdict": decision.verdict.value, "reasons": decision.reasons, "notes": list(filter(None, notes))}
+        told.append({"file": str(file), **facts, "urgency": decision.facts.get("urgency")})
+    if as_json:
+        print(json.dumps({"disclaimer": DISCLAIMER, "bundle_hash": runtime.bundle.hash, "answers": told}))
+        return
+    for one in told:
+        print(f"{one['file']}: {one['verdict']}", *one["reasons"], *one["notes"], sep="\n  ")
+
+
+VERBS = (inbox, deidentify, structured_report, queue, validate, triage)
