@@ -3,10 +3,15 @@
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from verticals.medical.dicom import dicom_encode, dicom_read, dicom_write
+from verticals.medical.dicom.dicom_write import Exposure
 from verticals.medical.triage import DISCLAIMER
 
 LOUPE = Path(sys.executable).parent / "loupe"
@@ -67,3 +72,26 @@ def test_no_name_of_a_drawn_patient_or_file_leaves_the_private_folder(
     told = done.stdout + done.stderr + (folder / "demo" / "findings.jsonl").read_text()
     assert patients and not any(name in told for name in patients)
     assert "lesion001-visit1" not in told
+
+
+def test_triage_says_at_once_what_the_demo_said_and_writes_nothing(
+    went: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    folder, _ = went
+    bundle = next(folder.rglob("bundle.json")).parent
+    drawn = sorted(next(folder.rglob("labels.csv")).parent.rglob("*.dcm"))
+    large = np.asarray(cv2.resize(dicom_read.read(drawn[0]).frames[0], (1200, 1200), interpolation=cv2.INTER_CUBIC))
+    about = Exposure(patient_id="P", acquired=datetime(2024, 1, 1), drawn=True)
+    dicom_write.save(dicom_write.dermoscopic(large, about, transfer_syntax=dicom_encode.JPEG_2000), tmp_path / "j.dcm")
+    (tmp_path / "broken.dcm").write_bytes(drawn[0].read_bytes()[:3000])
+    before = sorted(tmp_path.rglob("*"))
+    done = run("triage", bundle, drawn[0], tmp_path / "j.dcm", tmp_path / "broken.dcm", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    whole, smaller, broken = facts["answers"]
+    assert facts["disclaimer"] == DISCLAIMER and all(a["reasons"][-1] == DISCLAIMER for a in facts["answers"])
+    said = [json.loads(line)["reasons"] for line in (folder / "demo" / "findings.jsonl").read_text().splitlines()]
+    assert whole["reasons"] in said and any("SYNTHETIC" in note for note in whole["notes"])
+    assert any("looked at with 600 of its 1200 pixels" in reason for reason in smaller["reasons"])
+    assert broken["verdict"] == "not_examined" and broken["urgency"] is None and "not examined" in broken["reasons"][0]
+    assert sorted(tmp_path.rglob("*")) == before

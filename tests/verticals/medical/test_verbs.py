@@ -82,3 +82,9 @@ def test_a_folder_without_files_and_a_port_that_is_none_are_one_sentence(tmp_pat
     assert done.returncode == 2 and "holds no file" in done.stderr and len(done.stderr.splitlines()) == 1
     done = run("inbox", tmp_path / "in", "--port", "99999")
     assert done.returncode == 2 and "choose another port" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_triage_without_a_bundle_is_one_sentence(drawn: Path, tmp_path: Path) -> None:
+    done = run("triage", tmp_path / "none.bundle", next(drawn.rglob("*.dcm")))
+    assert done.returncode == 2 and "none.bundle" in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

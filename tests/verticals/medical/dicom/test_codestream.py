@@ -64,3 +64,13 @@ def test_jpeg_2000_says_its_size_and_depth_also_inside_of_jp2_boxes() -> None:
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xc0\x00\x05", b"\xffO\xffQ\0", b"PNG" * 50])
 def test_other_bytes_are_none_of_the_three(data: bytes) -> None:
     assert codestream.describe(data) is None
+
+
+@pytest.mark.parametrize("resolutions", [1, 3, 6])
+def test_jpeg_2000_says_how_often_it_can_be_halved(resolutions: int) -> None:
+    stream = io.BytesIO()
+    picture(128).save(stream, "JPEG2000", num_resolutions=resolutions, no_jp2=True)
+    found = codestream.describe(stream.getvalue())
+    assert found is not None and found.halvings == resolutions - 1 and found.width == 128
+    cut = codestream.describe(stream.getvalue()[:60])
+    assert cut is not None and cut.halvings == 0

@@ -16,7 +16,7 @@ from PIL import Image
 from shared.errors import DataError, MissingDependency
 from verticals.medical.dicom import dicom_encode
 from verticals.medical.dicom.dicom_read import ACCEPTED, is_dicom, is_directory, read
-from verticals.medical.dicom.dicom_write import Exposure, photographic, save, secondary_capture
+from verticals.medical.dicom.dicom_write import Exposure, dermoscopic, photographic, save, secondary_capture
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -296,12 +296,33 @@ def test_a_deflated_bomb_is_measured_before_it_is_unpacked(tmp_path: Path, monke
         read(tmp_path / "b.dcm")
 
 
-@pytest.mark.parametrize("syntax", [dicom_encode.JPEG_LS, dicom_encode.JPEG_2000])
+@pytest.mark.parametrize("syntax", [dicom_encode.JPEG_2000, dicom_encode.JPEG_2000_LOSSY])
+@pytest.mark.parametrize(("least", "side"), [(0, 640), (400, 640), (320, 320), (100, 160), (5, 20)])
+def test_jpeg_2000_comes_at_the_smallest_resolution_that_is_enough(
+    syntax: str, least: int, side: int, tmp_path: Path
+) -> None:
+    picture = cv2.resize(drawn(), (640, 640), interpolation=cv2.INTER_CUBIC)
+    save(dermoscopic(picture, ABOUT, transfer_syntax=syntax), tmp_path / "a.dcm")
+    found = read(tmp_path / "a.dcm", least_side_px=least)
+    (frame,) = found.frames
+    assert frame.shape == (side, side, 3) and found.side_px == 640
+    wanted = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    assert np.abs(frame.astype(int) - wanted).mean() < 6
+
+
+@pytest.mark.parametrize("syntax", [dicom_encode.RLE, dicom_encode.JPEG_LS, dicom_encode.JPEG_BASELINE])
+def test_other_forms_come_whole_whatever_is_enough(syntax: str, tmp_path: Path) -> None:
+    save(photographic(drawn(), ABOUT, transfer_syntax=syntax), tmp_path / "a.dcm")
+    assert np.array_equal(read(tmp_path / "a.dcm", least_side_px=8).frames[0], read(tmp_path / "a.dcm").frames[0])
+
+
+@pytest.mark.parametrize("syntax", [dicom_encode.JPEG_LS, dicom_encode.JPEG_2000, dicom_encode.RLE])
 def test_a_missing_codec_is_named_with_its_package(
     syntax: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(photographic(drawn(), ABOUT, transfer_syntax=syntax), tmp_path / "a.dcm")
-    module, package = {"80": ("jpeg_ls", "pyjpegls"), "90": ("openjpeg", "pylibjpeg-openjpeg")}[syntax[-2:]]
+    packages = {"80": ("jpeg_ls", "pyjpegls"), "90": ("openjpeg", "pylibjpeg-openjpeg"), ".5": ("rle", "pylibjpeg-rle")}
+    module, package = packages[syntax[-2:]]
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingDependency, match=rf"the package {package} decodes; .*loupe-vision\[medical\]"):
         read(tmp_path / "a.dcm")

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from shared.errors import DataError
-from verticals.medical.drawing.skin_optics import TONES, Layers, empty, seen
+from verticals.medical.drawing.skin_optics import TONES, Layers, empty, seen, srgb
 from verticals.medical.photograph import quality
 from verticals.medical.photograph.measures import MEASURES, shrunk
 from verticals.medical.photograph.quality import LIMITS, examine, scores
+from verticals.medical.photograph.skin import linear
 
 SIDE = 224
 
@@ -50,15 +51,29 @@ def test_light_that_is_too_strong_or_too_weak_is_told_apart() -> None:
     assert "underexposed" in names((skin() * 0.25).astype(np.uint8))
 
 
+@pytest.mark.parametrize("tone", TONES)
+def test_light_is_judged_by_the_colour_of_the_skin_and_alike_on_all_tones(tone: str) -> None:
+    assert abs(scores(skin(tone))["underexposed"]) < 0.7
+    assert "underexposed" not in names(with_light(skin(tone), (0.5, 0.5, 0.5)))
+    darkest = scores(with_light(skin(tone), (0.125, 0.125, 0.125)))["underexposed"]
+    assert 2 <= LIMITS["underexposed"].limit < darkest < 4
+
+
+def with_light(picture: np.ndarray, factors: tuple[float, float, float]) -> np.ndarray:
+    """The picture under so many times as much red, green and blue light."""
+    return np.rint(255 * srgb(linear(picture) * np.array(factors))).astype(np.uint8)
+
+
 def test_a_reflection_is_noted() -> None:
     picture = skin()
     cv2.ellipse(picture, (60, 60), (30, 18), 20, 0, 360, (255, 255, 255), -1)
     assert "glare" in names(picture)
 
 
-def test_a_lesion_that_leaves_the_picture_is_noted_and_one_inside_is_not() -> None:
-    assert "cropped" in names(skin(mole=(0.0, 0.5))) and "cropped" not in names(skin())
-    assert "cropped" not in names(skin(mole=None))
+@pytest.mark.parametrize("tone", TONES)
+def test_a_lesion_that_leaves_the_picture_is_noted_on_any_tone_and_one_inside_is_not(tone: str) -> None:
+    assert "cropped" in names(skin(tone, mole=(0.0, 0.5))) and "cropped" not in names(skin(tone))
+    assert "cropped" not in names(skin(tone, mole=None))
 
 
 @pytest.mark.parametrize("angle", [0, 30, 77])
@@ -95,6 +110,17 @@ def test_blue_yellow_green_and_violet_light_is_noted(light: tuple[float, float, 
 
 
 @pytest.mark.parametrize("tone", TONES)
+def test_green_light_of_tubes_is_noted_on_any_tone(tone: str) -> None:
+    assert "color_tint" in names(with_light(skin(tone), (0.7, 1.4, 0.7)))
+
+
+def test_warm_light_on_pale_skin_looks_like_darker_skin_and_is_not_claimed_to_be_found() -> None:
+    # Planck's law at 610, 545 and 465 nm, 65 mired, halfway to a lamp.
+    warm = np.exp(-14.388 * 0.065 * (1 / np.array((0.610, 0.545, 0.465)) - 1 / 0.545))
+    assert "color_tint" not in names(with_light(skin("II"), tuple(warm)))
+
+
+@pytest.mark.parametrize("tone", TONES)
 def test_white_light_is_no_tint_on_any_tone_and_tint_has_a_wide_berth(tone: str) -> None:
     assert scores(skin(tone))["color_tint"] < LIMITS["color_tint"].limit / 2
 
@@ -104,6 +130,25 @@ def test_a_small_picture_is_refused_and_a_large_one_gets_the_same_answer() -> No
     assert "low_resolution" in names(small)
     large = cv2.resize(skin(), (900, 900), interpolation=cv2.INTER_CUBIC)
     assert shrunk(large).shape == (256, 256, 3) and names(large) == set()
+
+
+@pytest.mark.parametrize("fault", ["blurry", "glare", "overexposed", "underexposed", "cropped", "color_tint", ""])
+def test_a_fault_is_a_fault_at_every_size(fault: str) -> None:
+    spoilt = {
+        "blurry": cv2.GaussianBlur(skin(), (0, 0), 3),
+        "glare": cv2.ellipse(skin(), (60, 60), (30, 18), 20, 0, 360, (255, 255, 255), -1),
+        "overexposed": with_light(skin(), (3.0, 3.0, 3.0)),
+        "underexposed": with_light(skin(), (0.125, 0.125, 0.125)),
+        "cropped": skin(mole=(0.0, 0.5)),
+        "color_tint": with_light(skin(), (0.7, 1.4, 0.7)),
+        "": skin(),
+    }[fault]
+    grain = np.random.default_rng(0).normal(0, 3, (1800, 1800, 3))
+    found = []
+    for side in (450, 900, 1800):
+        large = cv2.resize(spoilt, (side, side), interpolation=cv2.INTER_CUBIC)
+        found.append(names((large + grain[:side, :side]).clip(0, 255).astype(np.uint8)))
+    assert found[0] == found[1] == found[2] and (fault in found[0] if fault else not found[0])
 
 
 def test_blocking_faults_come_first_and_every_measure_has_a_limit() -> None:

@@ -47,6 +47,15 @@ def test_what_has_not_the_colour_of_skin_is_refused(name: str) -> None:
     assert found.refused and 0 <= found.score <= 1
 
 
+def test_dry_grass_has_the_colours_of_skin_and_is_refused_for_its_roughness() -> None:
+    blades = np.random.default_rng(0).lognormal(0, 0.5, (96, 96, 1)).repeat(3, 0).repeat(3, 1)
+    grass = (np.array((170, 130, 95)) * blades * 0.6).clip(0, 255).astype(np.uint8)
+    found = colour(grass)
+    assert found.refused and found.share > 0.8 and found.roughness > 0.3
+    smooth = cv2.GaussianBlur(grass, (0, 0), 9)
+    assert not colour(smooth).refused
+
+
 def test_the_frame_of_a_dermoscope_does_not_count() -> None:
     picture = drawn("II", 0)
     rows, columns = np.mgrid[-1:1:160j, -1:1:160j]

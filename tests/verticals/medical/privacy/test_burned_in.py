@@ -8,6 +8,7 @@ import pytest
 
 from shared.data import images
 from shared.errors import DataError
+from verticals.medical.privacy import burned_in
 from verticals.medical.privacy.burned_in import LIMIT, find, score
 from verticals.medical.synth import DRAW, FIELD_MM, photograph
 
@@ -39,6 +40,18 @@ def test_names_numbers_and_dates_are_found_where_they_are(text: str, colour: tup
     assert found
     box = found[0].box
     assert box.x0 < 150 and box.x1 > 20 and box.y0 < 125 and box.y1 > 95 and found[0].pieces >= 3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0005, 0.005, 0.2])
+def test_components_are_those_of_the_whole_mask_however_few_there_are(share: float) -> None:
+    rng = np.random.default_rng(1)
+    mask = (cv2.GaussianBlur((rng.random((700, 900)) < share).astype(np.float32), (0, 0), 1.2) > 0.02).astype(np.uint8)
+    cv2.line(mask, (10, 20), (880, 650), 1, 1)  # through many tiles
+    numbers, stats = burned_in._connected(mask)
+    _, _, whole, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    assert sorted(map(tuple, stats[:, :5].tolist())) == sorted(map(tuple, whole[1:].tolist()))
+    for x, y, width, height, area, number in stats:
+        assert (numbers[y : y + height, x : x + width] == number).sum() == area == (numbers == number).sum()
 
 
 @pytest.mark.parametrize("quality", [75, 95])
