@@ -297,11 +297,11 @@ def test_a_deflated_bomb_is_measured_before_it_is_unpacked(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("syntax", [dicom_encode.JPEG_2000, dicom_encode.JPEG_2000_LOSSY])
-@pytest.mark.parametrize(("least", "side"), [(0, 640), (400, 640), (320, 320), (100, 160), (5, 20)])
+@pytest.mark.parametrize(("least", "side"), [(0, 640), (400, 640), (320, 320), (100, 160), (50, 80)])
 def test_jpeg_2000_comes_at_the_smallest_resolution_that_is_enough(
     syntax: str, least: int, side: int, tmp_path: Path
 ) -> None:
-    picture = cv2.resize(drawn(), (640, 640), interpolation=cv2.INTER_CUBIC)
+    picture = cv2.GaussianBlur(cv2.resize(drawn(), (640, 640)), (0, 0), 25)
     save(dermoscopic(picture, ABOUT, transfer_syntax=syntax), tmp_path / "a.dcm")
     found = read(tmp_path / "a.dcm", least_side_px=least)
     (frame,) = found.frames
