@@ -78,8 +78,7 @@ def test_triage_says_at_once_what_the_demo_said_and_writes_nothing(
     went: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
     folder, _ = went
-    bundle = next(folder.rglob("bundle.json")).parent
-    drawn = sorted(next(folder.rglob("labels.csv")).parent.rglob("*.dcm"))
+    bundle, drawn = folder / "demo" / "medical.bundle", sorted((folder / "demo" / "today").rglob("*.dcm"))
     large = np.asarray(cv2.resize(dicom_read.read(drawn[0]).frames[0], (1200, 1200), interpolation=cv2.INTER_CUBIC))
     about = Exposure(patient_id="P", acquired=datetime(2024, 1, 1), drawn=True)
     dicom_write.save(dicom_write.dermoscopic(large, about, transfer_syntax=dicom_encode.JPEG_2000), tmp_path / "j.dcm")
