@@ -11,7 +11,7 @@ model with its prediction set, decided. The map is laid over the picture as a sc
 or what was decoded of JPEG 2000, which is read at a smaller resolution. Not in the time: starting up.
 
 Wall-clock says what somebody waits, on this machine as busy as it was; CPU seconds, of all threads, say what it costs,
-and are what the wall-clock of a machine of its own could not exceed. Prints Markdown.
+about what somebody waits on a machine of its own. Prints Markdown.
 """
 
 import argparse
