@@ -95,6 +95,7 @@ def probe(run: "Run", pixels: Pixels, forward: Any) -> dict[str, Any]:
     """
     task, team = run.task, run.task.ranks
     if STEPS * run.plan.batch / run.plan.images_per_second > MOST_OF_THE_TIME * (task.until - team.now()):
+        task.say(f"the probe of {STEPS} steps was left out: too little time")
         return {}
     kept = {name: buffer.clone() for name, buffer in run.learner.named_buffers()}
     seconds: dict[str, list[float]] = {name: [] for name in ("cold", "warm", "transfer", "alone", "summed", "double")}

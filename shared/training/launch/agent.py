@@ -1,5 +1,7 @@
 """The side of a build: a job is written, torchrun's agent starts and watches over its ranks, the result is read."""
 
+import contextlib
+import io
 import json
 import logging
 import os
@@ -55,6 +57,27 @@ def tune(job: Job, how: Launch, *, say: Say) -> Tuned:
     return made
 
 
+def check(how: Launch) -> None:
+    """Find out before the work whether it can be spread like this.
+
+    Raises:
+        ConfigError: torchrun does not know an argument, too few GPUs are there, or groups do not come out even.
+    """
+    nproc = processes(how, torch.cuda.device_count())
+    machines = _parsed(_arguments(how, nproc, Path())).nnodes
+    try:
+        least, most = torchrun.parse_min_max_nnodes(machines)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"launch.torchrun: --nnodes={machines}; allowed is a number of machines") from error
+    if least != most:
+        raise ConfigError(f"launch.torchrun: --nnodes={machines}; allowed is one number, a rerun may have another")
+    world = nproc * most
+    if how.sharding == "hybrid" and how.replicas and world % how.replicas:
+        raise ConfigError(
+            f"launch.replicas is {how.replicas}; allowed are divisors of {world}, the number of processes"
+        )
+
+
 def processes(how: Launch, gpus: int) -> int:
     """Processes on this machine, which has so many GPUs.
 
@@ -92,12 +115,7 @@ def _elsewhere(how: Launch, folder: Path) -> str:
 
 def _run(arguments: list[str], folder: Path) -> None:
     """Be torchrun until the ranks are done."""
-    try:
-        wanted = torchrun.parse_args(arguments)
-    except SystemExit as error:
-        raise ConfigError(
-            "launch.torchrun: torchrun does not take these arguments; `torchrun -h` lists them"
-        ) from error
+    wanted = _parsed(arguments)
     with _quiet():
         try:
             torchrun.run(wanted)
@@ -109,6 +127,16 @@ def _run(arguments: list[str], folder: Path) -> None:
             return
     # The ranks are stopped; now the signal does what it would have done without them.
     signal.raise_signal(stopped)
+
+
+def _parsed(arguments: list[str]) -> Any:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return torchrun.parse_args(arguments)
+    except SystemExit as error:
+        why = said.getvalue().strip().rpartition("error: ")[2]
+        raise ConfigError(f"launch.torchrun: torchrun says {why!r}; `torchrun -h` lists what it takes") from error
 
 
 def _why(failed: dict[int, Any], folder: Path) -> str:

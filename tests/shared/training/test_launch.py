@@ -3,7 +3,9 @@
 import json
 import math
 import os
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -184,3 +186,27 @@ def test_a_picture_that_a_rank_cannot_read_is_the_sentence_it_is_without_ranks(p
     files = (many.pictures[0], (torn, None), *many.pictures[2:])
     with pytest.raises(LaunchError, match="torn"):
         agent.tune(replace(many, pictures=files), EXACT, say=lambda text: None)
+
+
+@pytest.mark.long
+def test_another_machine_joins_with_the_line_that_is_told(
+    pictures: Path, tmp_path: Path, alone: Callable[..., Path]
+) -> None:
+    """Both machines are this one: a process each, over torchrun's rendezvous."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{free.getsockname()[1]}"
+    both = ("--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", "--rdzv-id=7", "--local-addr=127.0.0.1")
+    how = replace(EXACT, nproc=1, sharding="hybrid", torchrun=both)
+    many, others = job(pictures, tmp_path / "many", how=how), []
+
+    def say(text: str) -> None:
+        if "torchrun --nproc-per-node=8 " in text:
+            line = shlex.split(text.partition("torchrun --nproc-per-node=8 ")[2])
+            command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=1", *line]
+            others.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL))
+
+    made = agent.tune(many, how, say=say)
+    assert [other.wait(timeout=60) for other in others] == [0]
+    assert made.facts["launch"]["ranks"] == 2
+    assert largest_difference(last_state(alone(TUNING)), last_state(many.checkpoint)) < 1e-10
