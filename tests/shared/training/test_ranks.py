@@ -151,9 +151,23 @@ def test_without_a_number_every_gpu_gets_a_process(how: Launch, gpus: int, count
     assert agent.processes(how, gpus) == count
 
 
-def test_more_processes_than_gpus_are_refused_where_gpus_are_wanted() -> None:
-    with pytest.raises(ConfigError, match="this machine has 2 GPUs"):
-        agent.processes(Launch(device="cuda", nproc=4), 2)
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (Launch(torchrun=("--nodes-of-mine=2",)), "torchrun says 'unrecognized arguments: --nodes-of-mine=2'"),
+        (Launch(torchrun=("--nnodes=many",)), "--nnodes=many; allowed is a number of machines"),
+        (Launch(torchrun=("--nnodes=1:4",)), "--nnodes=1:4; allowed is one number"),
+        (Launch(nproc=3, sharding="hybrid", replicas=2), "launch.replicas is 2; allowed are divisors of 3"),
+        (Launch(device="cuda", nproc=512), r"512 processes, and this machine has \d+ GPUs"),
+    ],
+    ids=["argument", "machines", "elastic", "replicas", "GPUs"],
+)
+def test_what_cannot_be_launched_is_said_in_a_sentence(
+    how: Launch, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        agent.check(how)
+    assert capsys.readouterr().err == ""
 
 
 def test_bfloat16_is_for_accelerators_alone() -> None:
