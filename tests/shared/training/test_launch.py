@@ -129,7 +129,7 @@ def steps_done(checkpoint: Path) -> int:
     return int(json.loads(file.read_text())["step"]) if file.exists() else 0
 
 
-def wait_for(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(true: Callable[[], bool], seconds: float = 180.0) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
@@ -207,6 +207,6 @@ def test_another_machine_joins_with_the_line_that_is_told(
             others.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL))
 
     made = agent.tune(many, how, say=say)
-    assert [other.wait(timeout=60) for other in others] == [0]
+    assert [other.wait(timeout=180) for other in others] == [0]
     assert made.facts["launch"]["ranks"] == 2
     assert largest_difference(last_state(alone(TUNING)), last_state(many.checkpoint)) < 1e-10
