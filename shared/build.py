@@ -86,6 +86,10 @@ def build(
     if out.exists() and not (out / bundles.CARD).is_file():
         raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
     atomic.check(out)
+    if recipe.launch:
+        from shared.training.launch import agent  # torch comes with it
+
+        agent.check(recipe.launch)
     if removed := cached.clear(cache):
         say(f"{removed / 1e9:.1f} GB of features that were not needed for long were removed from {cache}")
     with clock.on("reading and splitting"):

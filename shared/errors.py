@@ -5,6 +5,7 @@ LoupeError                  the user must change something; the command prints t
 ├── DataError               images, tables, labels, annotations
 ├── BundleError             a bundle that is incomplete, altered, or fails its self-test
 ├── ExportError             two runtimes do not agree about a model
+├── LaunchError             a training on many processes that came to an end
 ├── ReviewError             the review store
 ├── Offline                 something is only to be had from the network, and there is none
 └── MissingDependency       a package of an extra that is not installed
@@ -33,6 +34,10 @@ class BundleError(LoupeError):
 
 class ExportError(LoupeError):
     """Two runtimes do not agree about a model, so it is not written."""
+
+
+class LaunchError(LoupeError):
+    """A training on many processes cannot start, or one of its processes ended before its time."""
 
 
 class ReviewError(LoupeError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.tuning import Tuning
+from shared.tuning import Launch, Tuning
 
 DEFAULT_BACKBONE = "loupe_mobile"
 """The embedded one, whose weights come with the package: it needs no network."""
@@ -41,6 +41,7 @@ class Recipe:
         search: Whether other heads are looked for on the same features.
         finetune: Whether the backbone is fine-tuned in the time that is left.
         tuning: How, see :class:`shared.tuning.Tuning`.
+        launch: Over how many processes, see :class:`shared.tuning.Launch`; None for this one.
         adopt_confidence: Confidence, 0.5 to 1, of the paired test by which a candidate replaces the best so far.
     """
 
@@ -63,6 +64,7 @@ class Recipe:
     search: bool = True
     finetune: bool = True
     tuning: Tuning = field(default_factory=Tuning)
+    launch: Launch | None = None
     adopt_confidence: float = 0.8
 
     def __post_init__(self) -> None:

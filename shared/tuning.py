@@ -1,4 +1,4 @@
-"""Tuning: how a backbone is fine-tuned after the closed-form head, with defaults for few images and little time."""
+"""Tuning and Launch: how a backbone is fine-tuned after the closed-form head, and over how many processes."""
 
 from dataclasses import dataclass
 
@@ -83,3 +83,46 @@ class Tuning:
     def _check(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:
             raise ValueError(f"{name} is {getattr(self, name)}; allowed is {allowed}")
+
+
+SHARDINGS = ("none", "full", "hybrid")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a fine-tuning is spread over processes; what is learnt depends on none of it, rounding excepted.
+
+    Attributes:
+        nproc: Processes on each machine, one to a GPU; 0 takes every GPU, or two processes where there is none.
+        sharding: ``none`` keeps the whole network on every process (DDP); ``full`` shares weights, gradients and
+            moments among all (FSDP2); ``hybrid`` shares them within a group and repeats the groups (HSDP).
+        replicas: Groups of ``hybrid``; 0 makes one of each machine.
+        checkpointing: Compute activations again in the backward pass instead of keeping them.
+        micro_batch: Greatest number of images in one pass of one process; a larger batch is accumulated; 0 for no
+            limit.
+        device: ``cuda``, ``cpu``, or ``auto`` for GPUs where every process of the machine has one.
+        checkpoint_seconds: Between two checkpoints, above 0.
+        precision: ``float32``, which is bfloat16 inside a GPU's autocast; ``float64`` to compare runs.
+        torchrun: Further arguments of torchrun, e.g. ``--nnodes=2``.
+    """
+
+    nproc: int = 0
+    sharding: str = "none"
+    replicas: int = 0
+    checkpointing: bool = False
+    micro_batch: int = 0
+    device: str = "auto"
+    checkpoint_seconds: float = 20.0
+    precision: str = "float32"
+    torchrun: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("nproc", "replicas", "micro_batch"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed is 0 or more")
+        if self.checkpoint_seconds <= 0:
+            raise ValueError(f"checkpoint_seconds is {self.checkpoint_seconds}; allowed is above 0")
+        words = {"sharding": SHARDINGS, "device": ("auto", "cpu", "cuda"), "precision": ("float32", "float64")}
+        for name, allowed in words.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import verticals
-from shared.errors import LoupeError
+from shared.errors import ConfigError, LoupeError
 from verticals import compressing, exporting, upkeep
 from verticals.options import FILE, cache_option, json_option, taxonomy_of, tell_out
 
@@ -162,6 +162,8 @@ def check(
 @click.option("--backbone", help="Any timm name. Default: a small one that needs no network.")
 @click.option("--weights", type=FILE, help="Safetensors file for the backbone. Default: timm's hub.")
 @click.option("--recall", type=float, help="Recall to certify, e.g. 0.98.")
+@click.option("--distributed", is_flag=True, help="Fine-tune on many processes with torchrun: docs/distributed.md.")
+@click.option("--nproc", type=int, help="Processes with --distributed. Default: one to each GPU, or 2 without GPUs.")
 @cache_option
 @json_option
 def build(
@@ -174,6 +176,8 @@ def build(
     backbone: str | None,
     weights: Path | None,
     recall: float | None,
+    distributed: bool,
+    nproc: int | None,
     cache: Path | None,
     as_json: bool,
 ) -> None:
@@ -195,6 +199,9 @@ def build(
     options = [
         f"{k}={v!r}" if isinstance(v, float) else f"{k}={json.dumps(str(v))}" for k, v in named.items() if v is not None
     ]
+    if nproc is not None and not distributed:
+        raise ConfigError("--nproc: is for --distributed alone; add it, or leave --nproc out")
+    options += [f"launch.nproc={nproc or 0}"] if distributed else []
     files = [verticals.load(vertical).folder / "recipe.toml"] if vertical else []
     recipe = config.load(Recipe, *files, *([recipe_file] if recipe_file else []), overrides=[*overrides, *options])
     facts = build_bundle(

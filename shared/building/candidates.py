@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.building.work import Part, Vectors, Work, parts, some_pictures
-from shared.data import images
 from shared.data.manifest import Row
 from shared.errors import ConfigError, ExportError
 from shared.export import graph
@@ -154,7 +153,7 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
         rows: All usable rows.
         until: ``time.monotonic()`` at which features of all rows must be there.
     """
-    from shared.training import backbones, finetune, throughput, whole
+    from shared.training import backbones, finetune, stages, throughput
 
     train = parts(work, rows, base.known)["train"]
     core = head.folds(train.components, train.y, TUNING_SHARE, work.recipe.seed) != 0
@@ -171,36 +170,33 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
     left = last - time.monotonic()
     # Twice only where the first time leaves enough passes: one whole fine-tuning is better than two that are cut short.
     twice = FIRST_SHARE * left * rate / finetune.TRAINING_COST > throughput.ENOUGH_EPOCHS * len(train.rows)
-    checkpoint = work.cache / "tuning" / f"{base.extractor.key}-{work.manifest.hash[:16]}"
-    read = _reader(work, train.rows)
-    made = finetune.finetune(
+    job = stages.Job(
         net,
         start,
-        read,
+        base.head,
+        tuple((work.manifest.file(row.sample), row.sample.window) for row in train.rows),
         train.y,
         ~core,
         work.recipe,
-        work.recipe.tuning,
-        until=last - (1 - FIRST_SHARE) * left if twice else last,
-        checkpoint=checkpoint,
-        say=work.say,
+        last - (1 - FIRST_SHARE) * left if twice else None,
+        last,
+        work.cache / "tuning" / f"{base.extractor.key}-{work.manifest.hash[:16]}",
     )
+    made = _learned(job, work)
     if made.facts["chosen"] == "start":
         return f"nothing was better than the start on the part set aside; it ended because {made.facts['why']}"
-    if twice:
-        made = whole.learn(
-            net,
-            base.head,
-            made,
-            read,
-            train.y,
-            work.recipe,
-            work.recipe.tuning,
-            until=last,
-            checkpoint=checkpoint,
-            say=work.say,
-        )
     return _exported(work, base, made, rows, until)
+
+
+def _learned(job: Any, work: Work) -> Any:
+    """The job's outcome, from this process or from as many as the recipe says."""
+    from shared.training import stages
+
+    if work.recipe.launch is None:
+        return stages.tune(job, say=work.say)
+    from shared.training.launch import agent
+
+    return agent.tune(job, work.recipe.launch, say=work.say)
 
 
 def _exported(work: Work, base: Candidate, made: Any, rows: Sequence[Row], until: float) -> Candidate | str:
@@ -230,13 +226,6 @@ def _exported(work: Work, base: Candidate, made: Any, rows: Sequence[Row], until
         {**made.facts, "evaluations": made.tried},
         KeptBackbone(made.net, replace(work.recipe, image_size=made.net.image_size)),
     )
-
-
-def _reader(work: Work, rows: Sequence[Row]) -> Any:
-    def read(i: int) -> NDArray[np.uint8]:
-        return images.read(work.manifest.file(rows[i].sample), window=rows[i].sample.window)
-
-    return read
 
 
 def _images_per_second(work: Work, base: Candidate, rows: Sequence[Row]) -> float:

@@ -1,7 +1,7 @@
 """Pictures as they might also have been taken: turned, mirrored, nearer, brighter; each one differently."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.errors import require
 from shared.tuning import Tuning
@@ -13,8 +13,31 @@ _GREY = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as in torchvision's ``rgb_to_grayscale``."""
 
 
-def views(pixels: Any, size: int, tuning: Tuning) -> Any:
-    """One random view of each image, drawn from torch's generator.
+class Draws(NamedTuple):
+    """What is random about the views of n images.
+
+    Attributes:
+        placements: ``(n, 2, 3)``: where each view's points lie in its image, in coordinates from -1 to 1.
+        colours: ``(n, 3, 3)``: what each view's colours are multiplied by.
+        contrast: ``(n, 1, 1, 1)``: factors of the distance from the picture's mean.
+    """
+
+    placements: Any
+    colours: Any
+    contrast: Any
+
+    def of(self, rows: Any) -> "Draws":
+        """Those of some of the images."""
+        return Draws(*(part[rows] for part in self))
+
+
+def draw(n: int, tuning: Tuning) -> Draws:
+    """Views of n images, from torch's generator on the CPU: the same on any device, and however a batch is divided."""
+    return Draws(_placements(n, tuning), _colours(n, tuning), _factors(n, tuning.contrast))
+
+
+def views(pixels: Any, size: int, tuning: Tuning, draws: Draws | None = None) -> Any:
+    """One random view of each image.
 
     The whole image is looked at, squashed to a square as the exported graph does it. What a turn or a smaller scale
     brings in from outside is the mirrored picture: a black corner would be an edge that no photograph has.
@@ -23,14 +46,19 @@ def views(pixels: Any, size: int, tuning: Tuning) -> Any:
         pixels: ``(n, 3, side, side)`` uint8; ``side`` a little above ``size`` keeps the resampling sharp.
         size: Side of the views in pixels.
         tuning: How far each may go.
+        draws: The views to take; drawn anew where none are given.
 
     Returns:
-        ``(n, 3, size, size)`` float32, 0 to 255.
+        ``(n, 3, size, size)`` of torch's default type, 0 to 255, on the device of the images.
     """
     n = len(pixels)
-    grid = torch.nn.functional.affine_grid(_placements(n, tuning), (n, 3, size, size), align_corners=False)
-    seen = torch.nn.functional.grid_sample(pixels.float(), grid, padding_mode="reflection", align_corners=False)
-    return _colours(seen, tuning)
+    placements, colours, contrast = (part.to(pixels.device) for part in draws or draw(n, tuning))
+    grid = torch.nn.functional.affine_grid(placements, (n, 3, size, size), align_corners=False)
+    images = pixels.to(grid.dtype)
+    seen = torch.nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    coloured = (colours @ seen.flatten(2)).view_as(seen)
+    middle = coloured.mean((1, 2, 3), keepdim=True)
+    return (middle + contrast * (coloured - middle)).clamp(0, 255)
 
 
 def mixing(tuning: Tuning, classes: int) -> Any | None:
@@ -44,7 +72,6 @@ def mixing(tuning: Tuning, classes: int) -> Any | None:
 
 
 def _placements(n: int, tuning: Tuning) -> Any:
-    """Where each view's points lie in its image: ``(n, 2, 3)``, in coordinates from -1 to 1."""
     angle = math.radians(tuning.rotation_degrees) * _signed(n)
     if tuning.quarter_turns:
         angle = angle + math.pi / 2 * torch.randint(4, (n,))
@@ -59,19 +86,14 @@ def _placements(n: int, tuning: Tuning) -> Any:
     return torch.stack(rows, 1)
 
 
-def _colours(pixels: Any, tuning: Tuning) -> Any:
-    n = len(pixels)
+def _colours(n: int, tuning: Tuning) -> Any:
     grey = torch.tensor(_GREY).expand(3, 3)
     # Hue: a rotation about the grey axis (Rodrigues), which leaves grey as it is.
     angle = math.radians(tuning.hue_degrees) * _signed(n)[:, None, None]
     cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
     hue = torch.cos(angle) * torch.eye(3) + torch.sin(angle) * cross + (1 - torch.cos(angle)) / 3
     saturation = _factors(n, tuning.saturation)[:, :, 0]
-    matrix = (saturation * torch.eye(3) + (1 - saturation) * grey) @ hue * _factors(n, tuning.brightness)[:, :, 0]
-    coloured = (matrix @ pixels.flatten(2)).view_as(pixels)
-    contrast = _factors(n, tuning.contrast)
-    middle = coloured.mean((1, 2, 3), keepdim=True)
-    return (middle + contrast * (coloured - middle)).clamp(0, 255)
+    return (saturation * torch.eye(3) + (1 - saturation) * grey) @ hue * _factors(n, tuning.brightness)[:, :, 0]
 
 
 def _signed(n: int) -> Any:

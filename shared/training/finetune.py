@@ -1,6 +1,5 @@
 """Fine-tuning: the closed-form model goes on learning, backbone and head together, and stops in time with the best."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 from shared.export.graph import Head
 from shared.inference import calibration
 from shared.recipe import Recipe
-from shared.training import head, learning, resume, soup, throughput, tunable
+from shared.training import head, learning, ranks, resume, soup, throughput, tunable
 from shared.training.backbones import FieldNet, torch
 from shared.training.learning import Judge, Run, Task
 from shared.training.pixels import Picture, Pixels, Reader
+from shared.training.ranks import ALONE, Ranks
 from shared.training.soup import Member, Score
 from shared.training.throughput import Plan
 from shared.training.tunable import Tunable
@@ -63,6 +63,7 @@ def finetune(
     checkpoint: Path | None = None,
     on_best: Callable[[FieldNet, Head], None] | None = None,
     say: Say,
+    team: Ranks = ALONE,
 ) -> Tuned:
     """Fine-tune a backbone and its head.
 
@@ -80,10 +81,11 @@ def finetune(
         recipe: Says seed and threads.
         tuning: Says how.
         until: ``time.monotonic()`` at which it has returned.
-        checkpoint: Folder in which an interrupted run leaves its weights every 20 seconds and a run with the same
-            inputs goes on; the optimiser's moments are not kept and start anew. A folder of other inputs is emptied.
+        checkpoint: Folder in which an interrupted run leaves its weights and the optimiser's moments every 20 seconds
+            and a run with the same inputs goes on, on any number of ranks. A folder of other inputs is emptied.
         on_best: Told each time something better is found, with a copy of the network and its head.
         say: Told what was decided and why.
+        team: The processes that do it together, each of which calls this with the same arguments.
     """
     part = np.asarray(tuning_part, bool)
     task = Task(
@@ -99,18 +101,17 @@ def finetune(
         key=resume.key(net, start, labels, part, recipe, tuning) if checkpoint else "",
         on_best=on_best,
         say=say,
+        ranks=team,
     )
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
         return _finetune(task, net, start)
 
 
 def _finetune(task: Task, net: FieldNet, start: Head) -> Tuned:
-    began = time.monotonic()
-    known = resume.load(task.checkpoint, task.key) if task.checkpoint else None
-    if task.checkpoint and known is None:
-        resume.clear(task.checkpoint)
+    began = task.ranks.now()
+    known = learning.known(task)
     judge = Judge(task, net.image_size)
-    baseline = judge(Tunable(net, start)) if len(task.held) and len(task.train) else None
+    baseline = judge(_learner(task, net, start)) if len(task.held) and len(task.train) else None
     facts: dict[str, Any] = {"start": asdict(baseline) if baseline else None, "resumed_at_step": 0}
     if baseline is None or _too_late(task, judge):
         task.say("fine-tuning was left out: too little time, or no images to choose on")
@@ -129,11 +130,13 @@ def _finetune(task: Task, net: FieldNet, start: Head) -> Tuned:
         **asdict(plan),
         "steps": run.progress.step,
         "epochs": round(run.progress.step / run.steps_per_epoch, 2),
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(task.ranks.now() - began, 1),
         "why": run.why or "it was finished before",
         "chosen": best.name if best else "start",
         "score": asdict(best.score if best else baseline),
     }
+    if task.ranks.agent:
+        facts["launch"] = {"ranks": task.ranks.world, "device": task.ranks.device.type, "probe": run.probe}
     task.say(_told(facts))
     if best is None:
         return Tuned(net, start, run.progress.tried, facts)
@@ -143,13 +146,21 @@ def _finetune(task: Task, net: FieldNet, start: Head) -> Tuned:
 
 def _too_late(task: Task, judge: Judge) -> bool:
     """Whether not even a few batches fit the time, at the speed at which the start was judged."""
-    images = (task.until - time.monotonic()) * len(task.held) / (TRAINING_COST * max(judge.seconds, 1e-6))
+    images = (task.until - task.ranks.now()) * len(task.held) / (TRAINING_COST * max(judge.seconds, 1e-6))
     return images < _FEW_BATCHES * throughput.BATCH
 
 
 def _plan(task: Task, net: FieldNet, start: Head) -> Plan:
-    seconds = max(task.until - time.monotonic(), 0.0)
-    return throughput.choose(net, start, task.recipe, task.tuning, images=len(task.train), seconds=seconds)
+    seconds = max(task.until - task.ranks.now(), 0.0)
+    return throughput.choose(
+        net, start, task.recipe, task.tuning, images=len(task.train), seconds=seconds, team=task.ranks
+    )
+
+
+def _learner(task: Task, net: FieldNet, start: Head) -> Tunable:
+    """To be judged on the device; the network given stays where it is."""
+    at_home = task.ranks.device.type == "cpu"
+    return Tunable(net if at_home else tunable.copied(net, task.recipe, net.image_size), start).to(task.ranks.device)  # type: ignore[no-any-return]
 
 
 def _begin(task: Task, net: FieldNet, start: Head, plan: Plan, baseline: Score, judge: Judge, *, refit: bool) -> Run:
@@ -158,20 +169,21 @@ def _begin(task: Task, net: FieldNet, start: Head, plan: Plan, baseline: Score, 
     if plan.image_size != net.image_size:
         seconds = judge.seconds * (plan.image_size / net.image_size) ** 2
         judge = Judge(task, plan.image_size, seconds)
-        start = _head_at_size(task, Tunable(copied, start), judge) if refit else start
-    learner = Tunable(copied, start)
+        start = _head_at_size(task, _learner(task, copied, start), judge) if refit else start
+    learner = Tunable(copied, start).to(task.ranks.device)
     learner.to(memory_format=learner.format)
-    return Run(task, plan, learner, judge, baseline, net.image_size)
+    return Run(task, plan, learner, judge, baseline, net, start)
 
 
 def _head_at_size(task: Task, learner: Tunable, judge: Judge) -> Head:
     """Ridge on the features at the learner's size; strength and temperature are chosen on the held-out images."""
     rng = np.random.default_rng(task.recipe.seed)
-    until = time.monotonic() + REFIT_SHARE * max(task.until - time.monotonic(), 0.0)
+    now = task.ranks.now()
+    until = now + REFIT_SHARE * max(task.until - now, 0.0)
     order = labels_in_turn(task.labels[task.train], rng)
     seen = Pixels(task.read, task.train[order], learner.net.image_size)
-    features = learning.answers(learner, learner.features, seen, until)
-    held = learning.answers(learner, learner.features, judge.pixels, task.until)
+    features = learning.answers(learner, learner.features, seen, until, task.ranks)
+    held = learning.answers(learner, learner.features, judge.pixels, task.until, task.ranks)
     rows = task.train[order][: len(features)]
     truth = task.labels[task.held][: len(held)]
     fitted = list(head.ridge(features, task.labels[rows], task.classes, task.recipe.lambdas))
@@ -197,9 +209,9 @@ def _best(run: Run) -> Member | None:
         return None
 
     def judge_state(state: soup.State) -> Score | None:
-        if time.monotonic() + 1.2 * judge.seconds > run.task.until:
+        if run.task.ranks.now() + 1.2 * judge.seconds > run.task.until:
             return None
-        run.learner.load_state_dict(state)
+        ranks.put(run.learner, state)
         return judge(run.learner)
 
     ranked = soup.ranked(progress.members, len(progress.members))

@@ -1,7 +1,6 @@
 """The loop of a fine-tuning: steps, evaluations and checkpoints until the way is done or the time is up."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from shared.errors import require
 from shared.export.graph import Head
 from shared.recipe import Recipe
-from shared.training import augment, head, resume, soup, tunable
+from shared.training import bottleneck, gradients, ranks, resume, soup, tunable
 from shared.training.backbones import FieldNet, torch
 from shared.training.pixels import Pixels, Reader
+from shared.training.ranks import ALONE, Ranks
 from shared.training.soup import Member, Score, State
 from shared.training.throughput import BETWEEN_SIZES, Plan
 from shared.training.tunable import Tunable
@@ -25,7 +25,6 @@ from shared.tuning import Tuning
 averaging: Any = require("timm.utils", extra="train")
 scheduling: Any = require("timm.scheduler", extra="train")
 
-CHECKPOINT_SECONDS = 20.0
 CLIP = 1.0
 """Largest norm of a step's gradient."""
 MOST_EVALUATIONS, FEWEST_EVALUATIONS = 12, 4
@@ -60,6 +59,7 @@ class Task:
         say: Told what was decided.
         further_loss: Gives a number to be added to the loss of a step, of the learner, the views ``(n, 3, size, size)``
             and the scores ``(n, labels)`` that it gave them.
+        ranks: The processes that do it together.
     """
 
     read: Reader
@@ -75,6 +75,7 @@ class Task:
     on_best: Callable[[FieldNet, Head], None] | None
     say: Callable[[str], None]
     further_loss: FurtherLoss | None = None
+    ranks: Ranks = ALONE
 
 
 class Judge:
@@ -87,26 +88,32 @@ class Judge:
 
     def __call__(self, learner: Tunable) -> Score | None:
         """Score of a network; None when the time ran out before it was known."""
-        begun = time.monotonic()
-        scores = answers(learner, learner, self.pixels, self._task.until)
+        now = self._task.ranks.now
+        begun = now()
+        scores = answers(learner, learner, self.pixels, self._task.until, self._task.ranks)
         if len(scores) < len(self.pixels):
             return None
-        self.seconds = time.monotonic() - begun
+        self.seconds = now() - begun
         return soup.judge(scores, self._task.labels[self._task.held])
 
 
 @dataclass
 class Run:
-    """A training under way; without a judge nothing is evaluated, and the last average is what comes of it."""
+    """A training under way; without a judge nothing is evaluated, and the last average is what comes of it.
+
+    ``net`` and ``start`` are what the learner was made from, ``probe`` says what holds its ranks back.
+    """
 
     task: Task
     plan: Plan
     learner: Tunable
     judge: Judge | None
     baseline: Score
-    start_size: int
+    net: FieldNet
+    start: Head
     progress: resume.Progress = field(default_factory=resume.Progress)
     why: str = ""
+    probe: dict[str, Any] = field(default_factory=dict)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -125,28 +132,40 @@ def threads(recipe: Recipe) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def known(task: Task) -> resume.Progress | None:
+    """What an interrupted training with the same inputs has left; the folder of another one is emptied.
+
+    Raises:
+        LaunchError: Ranks see different folders.
+    """
+    if task.checkpoint is None:
+        return None
+    found = resume.load(task.checkpoint, task.key)
+    task.ranks.check_same(str(task.checkpoint), found.step if found else -1)
+    if found is None and task.ranks.rank == 0:
+        resume.clear(task.checkpoint)
+    return found
+
+
 def learn(run: Run) -> None:
     """Train until the way is done; fills ``run.progress`` and ``run.why``."""
-    task, tuning, progress = run.task, run.task.tuning, run.progress
-    tunable.thaw(run.learner, last_half=run.plan.last_half)
-    optimiser = tunable.optimiser(run.learner, tuning)
+    task, progress = run.task, run.progress
+    average, forward, optimiser = _spread(run)
     schedule = scheduling.CosineLRScheduler(
-        optimiser, t_initial=_POINTS, warmup_t=round(_POINTS * tuning.warmup), t_in_epochs=False
+        optimiser, t_initial=_POINTS, warmup_t=round(_POINTS * task.tuning.warmup), t_in_epochs=False
     )
-    average = averaging.ModelEmaV3(run.learner, decay=tuning.ema, use_warmup=True)
-    if progress.step:
-        run.learner.load_state_dict(progress.raw)
-        average.module.load_state_dict(progress.average)
     pixels = Pixels(task.read, task.train, round(BETWEEN_SIZES * run.plan.image_size))
+    if task.ranks.agent and run.judge and not progress.step:
+        run.probe = bottleneck.probe(run, pixels, forward)
     if run.judge and not progress.members:
         _enter_start(run, run.judge)
     way = _way(run)
     marks = _evaluations(run)
-    saved = time.monotonic()
+    saved = task.ranks.now()
     while not run.why:
         progress.way = way(progress.step)
         schedule.step_update(round(_POINTS * progress.way))
-        if not _step(run, optimiser, pixels):
+        if not _step(run, optimiser, pixels, forward):
             run.why = "the loss was no longer a number"
             break
         progress.step += 1
@@ -157,16 +176,32 @@ def learn(run: Run) -> None:
             _evaluate(run, run.judge, "average", average.module)
             if ended:
                 _evaluate(run, run.judge, "raw", run.learner)
-        if time.monotonic() > task.until:
+        now = task.ranks.now()
+        if now > task.until:
             run.why = "the time was up"
         elif ended:
             run.why = "the schedule was done"
-        if task.checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(run, average)
-            saved = time.monotonic()
-    progress.average = average.module.state_dict()
+        if task.checkpoint and now - saved > task.ranks.how.checkpoint_seconds:
+            _save(run, average, optimiser)
+            saved = now
+    progress.average = _copied(average.module)
     if task.checkpoint:
-        _save(run, average)
+        _save(run, average, optimiser)
+
+
+def _spread(run: Run) -> tuple[Any, Any, Any]:
+    """The moving average of the learner, what to call for its scores, and the optimiser, all as they were left."""
+    task, progress = run.task, run.progress
+    tunable.thaw(run.learner, last_half=run.plan.last_half)
+    if progress.step:
+        run.learner.load_state_dict(progress.raw)
+    average = averaging.ModelEmaV3(run.learner, decay=task.tuning.ema, use_warmup=True, foreach=not task.ranks.sharded)
+    if progress.step:
+        average.module.load_state_dict(progress.average)
+    forward = task.ranks.spread(run.learner, average.module, task.tuning, run.plan.image_size)
+    optimiser = tunable.optimiser(run.learner, task.tuning, run.plan.rate_factor)
+    ranks.put_moments(run.learner, optimiser, progress.moments)
+    return average, forward, optimiser
 
 
 def _way(run: Run) -> Callable[[int], float]:
@@ -176,13 +211,13 @@ def _way(run: Run) -> Callable[[int], float]:
     """
     task, done = run.task, run.progress.way
     limit = task.tuning.epochs * run.steps_per_epoch
-    begun = time.monotonic()
+    begun = task.ranks.now()
     # Kept for the last two evaluations and for those of the soup.
     end = task.until - _MARGIN * _judging(run) * (2 + task.tuning.soup)
     span = max(end - begun, 1e-3)
 
     def way(step: int) -> float:
-        by_time = done + (1 - done) * (time.monotonic() - begun) / span
+        by_time = done + (1 - done) * (task.ranks.now() - begun) / span
         return min(1.0, max(step / limit, by_time))
 
     return way
@@ -195,49 +230,20 @@ def _judging(run: Run) -> float:
 
 def _evaluations(run: Run) -> int:
     """How many evaluations the way has, so that they take a small share of the time."""
-    left = max(run.task.until - time.monotonic(), 0.0)
+    left = max(run.task.until - run.task.ranks.now(), 0.0)
     affordable = EVALUATION_SHARE * left / max(_judging(run), 1e-3)  # endless where there is no deadline
     return int(min(max(affordable, FEWEST_EVALUATIONS), MOST_EVALUATIONS))
 
 
-def _step(run: Run, optimiser: Any, pixels: Pixels) -> bool:
+def _step(run: Run, optimiser: Any, pixels: Pixels, forward: Any) -> bool:
     """One step; False where the loss is not finite, and then nothing was changed."""
-    task, tuning, step = run.task, run.task.tuning, run.progress.step
-    tunable.learn_mode(run.learner, tuning)
-    # All that is random follows from seed and step, so that a resumed run goes on as it would have.
-    torch.manual_seed(task.recipe.seed * 1_000_003 + step)
-    drawn = _drawn(run, step)
-    seen = augment.views(pixels.take(drawn), run.plan.image_size, tuning)
-    truth = torch.from_numpy(task.labels[task.train[drawn]])
-    mix = augment.mixing(tuning, task.classes) if run.progress.way < 1 - tuning.mix_off else None
-    if mix is not None:
-        seen, truth = mix(seen, truth)
-    scores = run.learner(seen)
-    further = task.further_loss(run.learner, seen, scores) if task.further_loss else 0.0
-    if not tuning.balanced:
-        shares = np.bincount(task.labels[task.train], minlength=task.classes) / len(task.train)
-        scores = scores + torch.log(torch.tensor(np.maximum(shares, 1e-6), dtype=torch.float32))
-    loss = torch.nn.functional.cross_entropy(scores, truth, label_smoothing=tuning.label_smoothing) + further
-    if not torch.isfinite(loss):
-        return False
+    tunable.learn_mode(run.learner, run.task.tuning)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    if not np.isfinite(run.task.ranks.total(gradients.backward(run, pixels, forward))):
+        return False
     torch.nn.utils.clip_grad_norm_(run.learner.parameters(), CLIP)
     optimiser.step()
     return True
-
-
-def _drawn(run: Run, step: int) -> NDArray[np.int64]:
-    """Positions in ``task.train`` of the images of a step."""
-    epoch, place = divmod(step, run.steps_per_epoch)
-    count = len(run.task.train)
-    rng = np.random.default_rng([run.task.recipe.seed, epoch])
-    if run.task.tuning.balanced:
-        weights = head.class_weights(run.task.labels[run.task.train], run.task.classes)
-        order = rng.choice(count, count, p=weights)
-    else:
-        order = rng.permutation(count)
-    return np.asarray(order[place * run.plan.batch : (place + 1) * run.plan.batch], np.int64)
 
 
 def _evaluate(run: Run, judge: Judge, kind: str, learner: Tunable) -> None:
@@ -251,14 +257,14 @@ def _evaluate(run: Run, judge: Judge, kind: str, learner: Tunable) -> None:
             "name": name,
             "step": progress.step,
             "epoch": round(progress.step / run.steps_per_epoch, 2),
-            "seconds_left": round(task.until - time.monotonic(), 1),
+            "seconds_left": round(task.until - task.ranks.now(), 1),
             **asdict(score),
         }
     )
     if not np.isfinite(score.loss):
         return
     first, *others = progress.members
-    made = Member(name, score, _copied(learner.state_dict()))
+    made = Member(name, score, _copied(learner))
     known = [member.score.loss for member in others if member.score.better(run.baseline)]
     progress.members = [first, *soup.ranked([*others, made], task.tuning.soup)]
     if score.better(run.baseline) and score.loss < min(known, default=np.inf):
@@ -267,13 +273,13 @@ def _evaluate(run: Run, judge: Judge, kind: str, learner: Tunable) -> None:
 
 def _enter_start(run: Run, judge: Judge) -> None:
     """The weights of step 0 are a member too: half of the way back to them is often better than either end."""
-    same = run.plan.image_size == run.start_size
+    same = run.plan.image_size == run.net.image_size
     score = run.baseline if same else judge(run.learner) or Score(0.0, float("inf"))
-    run.progress.members = [Member("step 0", score, _copied(run.learner.state_dict()))]
+    run.progress.members = [Member("step 0", score, _copied(run.learner))]
 
 
-def _copied(state: State) -> dict[str, Any]:
-    return {key: value.detach().clone() for key, value in state.items()}
+def _copied(module: Any) -> dict[str, Any]:
+    return {name: ranks.whole(tensor) for name, tensor in module.state_dict().items()}
 
 
 def tell(run: Run, best: Member) -> None:
@@ -285,32 +291,40 @@ def tell(run: Run, best: Member) -> None:
 
 def finished(run: Run, state: State) -> Tunable:
     """A network of its own with these weights, in evaluation mode, for export."""
-    net = tunable.copied(run.learner.net, run.task.recipe, run.plan.image_size)
-    made = Tunable(net, run.learner.head())
+    net = tunable.copied(run.net, run.task.recipe, run.plan.image_size)
+    made = Tunable(net, run.start)
     made.load_state_dict(state)
     made.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
     return made
 
 
-def _save(run: Run, average: Any) -> None:
-    assert run.task.checkpoint is not None
-    run.progress.raw, run.progress.average = run.learner.state_dict(), average.module.state_dict()
-    run.progress.plan = asdict(run.plan)
-    resume.save(run.task.checkpoint, run.task.key, run.progress)
+def _save(run: Run, average: Any, optimiser: Any) -> None:
+    task, progress = run.task, run.progress
+    assert task.checkpoint is not None
+    progress.raw, progress.average = _copied(run.learner), _copied(average.module)
+    progress.moments = ranks.moments(run.learner, optimiser)
+    progress.plan = asdict(run.plan)
+    if task.ranks.rank == 0:
+        resume.save(task.checkpoint, task.key, progress)
 
 
-def answers(learner: Tunable, asked: Callable[[Any], Any], pixels: Pixels, until: float) -> NDArray[np.float64]:
+def answers(
+    learner: Tunable, asked: Callable[[Any], Any], pixels: Pixels, until: float, team: Ranks = ALONE
+) -> NDArray[np.float64]:
     """What ``asked`` (the learner, or its features) gives for the images, in evaluation mode.
 
     Returns:
-        ``(n, outputs)``; fewer rows where the time ran out.
+        ``(n, outputs)``, the same on every rank; fewer rows where the time ran out.
     """
     learner.eval()
     parts: list[NDArray[np.float64]] = []
-    with torch.inference_mode():
-        for start in range(0, len(pixels), _JUDGE_BATCH):
-            if parts and time.monotonic() > until:
-                break
-            batch = pixels.take(range(start, min(start + _JUDGE_BATCH, len(pixels))))
-            parts.append(asked(batch).double().numpy())
-    return np.concatenate(parts)
+    done, block = 0, _JUDGE_BATCH * team.world
+    with torch.no_grad():
+        while done < len(pixels) and not (done and team.now() > until):
+            count = min(block, len(pixels) - done)
+            own = team.own(count)
+            # A rank that has no image left looks at one all the same, because every rank must take part.
+            batch = pixels.take([done + i for i in own or [0]]).to(learner.shift.device)
+            parts.append(asked(batch).double().cpu().numpy()[: len(own)])
+            done += count
+    return team.joined(np.concatenate(parts), done, block)

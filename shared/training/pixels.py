@@ -42,6 +42,11 @@ class Pixels:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def kept_share(self) -> float:
+        """How many of the images memory can hold, 0 to 1."""
+        return len(self._known) / max(len(self), 1)
+
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> Any:
         """Images at these positions of ``rows``: ``(n, 3, side, side)`` uint8 tensor."""
         return torch.from_numpy(np.stack([self._one(int(p)) for p in positions])).permute(0, 3, 1, 2)

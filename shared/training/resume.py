@@ -18,6 +18,7 @@ from shared.training.soup import Member, Score, State
 from shared.tuning import Tuning
 
 _PROGRESS = "progress.json"
+_PARTS = ("raw", "average", "moments")
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Progress:
         members: Candidates of the soup.
         tried: One dictionary per evaluation.
         plan: The plan that was chosen, as a dictionary.
+        moments: The optimiser's memory, by parameter and quantity.
     """
 
     step: int = 0
@@ -41,6 +43,7 @@ class Progress:
     members: list[Member] = field(default_factory=list)
     tried: list[dict[str, Any]] = field(default_factory=list)
     plan: dict[str, Any] = field(default_factory=dict)
+    moments: State = field(default_factory=dict)
 
 
 def key(
@@ -60,7 +63,7 @@ def save(folder: Path, named: str, progress: Progress) -> None:
 
     A kill at any point leaves a JSON file whose weights are all there.
     """
-    files = {f"at-{progress.step}.safetensors": _joined({"raw": progress.raw, "average": progress.average})}
+    files = {f"at-{progress.step}.safetensors": _joined({name: getattr(progress, name) for name in _PARTS})}
     for member in progress.members:
         files[_file(member)] = dict(member.state)
     for name, tensors in files.items():
@@ -91,8 +94,8 @@ def load(folder: Path, named: str) -> Progress | None:
         ]
     except (OSError, ValueError, KeyError, require("safetensors", extra="train").SafetensorError):
         return None
-    raw, average = (_part(both, name) for name in ("raw", "average"))
-    return Progress(said["step"], said["way"], raw, average, members, said["tried"], said["plan"])
+    raw, average, moments = (_part(both, name) for name in _PARTS)
+    return Progress(said["step"], said["way"], raw, average, members, said["tried"], said["plan"], moments)
 
 
 def clear(folder: Path) -> None:

@@ -1,14 +1,16 @@
 """How fast this machine trains, measured in seconds, and what size and batch fit the time because of it."""
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.export.graph import Head
 from shared.recipe import Recipe
 from shared.training import augment, tunable
 from shared.training.backbones import FieldNet, torch
+from shared.training.ranks import ALONE, Ranks
 from shared.tuning import Tuning
 
 PROBE_SECONDS = 8.0
@@ -33,6 +35,8 @@ class Plan:
         images_per_second: Measured, forward and backward, on random pixels.
         epochs: Passes over the training images that fit the time at that speed.
         last_half: True where only the later half of the backbone learns, because the time is too short for all.
+        rate_factor: What the tuning's learning rate is multiplied by: the root of how many times larger the batch was
+            made because there are many ranks (Malladi et al. 2022); 1 for a batch that was asked for.
     """
 
     image_size: int
@@ -40,9 +44,12 @@ class Plan:
     images_per_second: float
     epochs: float
     last_half: bool
+    rate_factor: float = 1.0
 
 
-def choose(net: FieldNet, head: Head, recipe: Recipe, tuning: Tuning, *, images: int, seconds: float) -> Plan:
+def choose(
+    net: FieldNet, head: Head, recipe: Recipe, tuning: Tuning, *, images: int, seconds: float, team: Ranks = ALONE
+) -> Plan:
     """Pick the largest size at which enough epochs fit the time.
 
     Args:
@@ -52,14 +59,16 @@ def choose(net: FieldNet, head: Head, recipe: Recipe, tuning: Tuning, *, images:
         tuning: May say size and batch; then only the speed is measured.
         images: Number of training images.
         seconds: Time for the training.
+        team: All measure at the same time, and rank 0's plan counts.
     """
-    batch = min(tuning.batch or BATCH, images)
+    batch = min(tuning.batch or BATCH * team.world, images)
     begun = time.monotonic()
 
     def speed(size: int, last_half: bool = False) -> float:
-        return measured(
-            lambda: tunable.Tunable(tunable.copied(net, recipe, size), head), size, batch, tuning, last_half
-        )
+        def make() -> Any:
+            return tunable.Tunable(tunable.copied(net, recipe, size), head).to(team.device)
+
+        return team.world * measured(make, size, batch, tuning, last_half, team)
 
     sizes = _sizes(net, recipe, tuning)
     rates = {sizes[0]: speed(sizes[0])}
@@ -77,10 +86,14 @@ def choose(net: FieldNet, head: Head, recipe: Recipe, tuning: Tuning, *, images:
     last_half = rate * seconds < FEW_EPOCHS * images
     if last_half:
         rate = speed(size, last_half=True)
-    return Plan(size, batch, rate, rate * seconds / images, last_half)
+    factor = 1.0 if tuning.batch else max(1.0, math.sqrt(batch / BATCH))
+    plan = Plan(size, batch, rate, rate * seconds / images, last_half, factor)
+    return Plan(**team.agreed(asdict(plan)))
 
 
-def measured(make: Callable[[], Any], size: int, batch: int, tuning: Tuning, last_half: bool) -> float:
+def measured(
+    make: Callable[[], Any], size: int, batch: int, tuning: Tuning, last_half: bool, team: Ranks = ALONE
+) -> float:
     """Images per second of a training step of a fresh network on random pixels; the first step only warms up."""
     learner = make()
     tunable.thaw(learner, last_half=last_half)
@@ -89,9 +102,11 @@ def measured(make: Callable[[], Any], size: int, batch: int, tuning: Tuning, las
     side = round(BETWEEN_SIZES * size)
     rate = 0.0
     for count in (2, min(batch, _PROBED)):
-        pixels = torch.randint(256, (count, 3, side, side), dtype=torch.uint8)
+        pixels = torch.randint(256, (count, 3, side, side), dtype=torch.uint8).to(team.device)
         begun = time.monotonic()
-        learner(augment.views(pixels, size, tuning)).logsumexp(1).sum().backward()
+        with team.arithmetic():
+            learner(augment.views(pixels, size, tuning)).logsumexp(1).sum().backward()
+        team.settle()
         rate = count / (time.monotonic() - begun)
     return rate
 

@@ -38,17 +38,18 @@ class Tunable(torch.nn.Module):  # type: ignore[misc]
         self.format = memory_format(net.model)
         self.register_buffer("shift", 255 * torch.tensor(net.mean).view(1, 3, 1, 1))
         self.register_buffer("spread", 255 * torch.tensor(net.std).view(1, 3, 1, 1))
-        self.register_buffer("mean", torch.tensor(head.mean, dtype=torch.float32))
+        real = torch.get_default_dtype()
+        self.register_buffer("mean", torch.tensor(head.mean, dtype=real))
         temperature = min(head.temperature, LEAST_SURE)
         deviation = np.maximum(head.deviation, np.median(head.deviation))
         weights = head.weights * (deviation / head.deviation)[:, None] / temperature
-        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
-        self.weights = torch.nn.Parameter(torch.tensor(weights, dtype=torch.float32))
-        self.bias = torch.nn.Parameter(torch.tensor(head.bias / temperature, dtype=torch.float32))
+        self.register_buffer("deviation", torch.tensor(deviation, dtype=real))
+        self.weights = torch.nn.Parameter(torch.tensor(weights, dtype=real))
+        self.bias = torch.nn.Parameter(torch.tensor(head.bias / temperature, dtype=real))
 
     def features(self, pixels: Any) -> Any:
         """Features ``(n, d)`` of pixels ``(n, 3, size, size)``, 0 to 255."""
-        normalised = (pixels.float() - self.shift) / self.spread
+        normalised = (pixels.to(self.shift.dtype) - self.shift) / self.spread
         return self.net(normalised.contiguous(memory_format=self.format))[0]
 
     def forward(self, pixels: Any) -> Any:
@@ -58,7 +59,8 @@ class Tunable(torch.nn.Module):  # type: ignore[misc]
     def head(self, temperature: float = 1.0) -> Head:
         """The linear head as numbers."""
         mean, deviation, weights, bias = (
-            tensor.detach().double().numpy().copy() for tensor in (self.mean, self.deviation, self.weights, self.bias)
+            tensor.detach().double().cpu().numpy().copy()
+            for tensor in (self.mean, self.deviation, self.weights, self.bias)
         )
         return Head(mean, deviation, weights, bias, temperature)
 
@@ -104,8 +106,8 @@ def thaw(tunable: Tunable, *, last_half: bool) -> None:
             parameter.requires_grad_(stage.get(name, middle) >= middle)
 
 
-def optimiser(tunable: Tunable, tuning: Tuning) -> Any:
-    """AdamW with a rate per layer.
+def optimiser(tunable: Tunable, tuning: Tuning, factor: float = 1.0) -> Any:
+    """AdamW with a rate per layer; ``factor`` times the tuning's.
 
     The head stands on thousands of standardised features, and AdamW moves each weight by about the learning rate: at
     the backbone's rate one step would move the scores by several units. ``head_rate`` makes it slower.
@@ -114,4 +116,4 @@ def optimiser(tunable: Tunable, tuning: Tuning) -> Any:
         tunable.net.model, weight_decay=tuning.weight_decay, layer_decay=tuning.layer_decay
     )
     head = {"params": [tunable.weights, tunable.bias], "lr_scale": tuning.head_rate, "weight_decay": 0.0}
-    return optim.create_optimizer_v2([*groups, head], opt="adamw", lr=tuning.learning_rate, weight_decay=0.0)
+    return optim.create_optimizer_v2([*groups, head], opt="adamw", lr=factor * tuning.learning_rate, weight_decay=0.0)

@@ -6,7 +6,6 @@ allows, and the mean of the runs' weights is the model (model soup, Wortsman et 
 is partly luck, and the mean is not.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from shared.training.backbones import FieldNet, torch
 from shared.training.finetune import Say, Tuned, labels_in_turn
 from shared.training.learning import FurtherLoss, Run, Task
 from shared.training.pixels import Picture, Pixels, Reader
+from shared.training.ranks import ALONE, Ranks
 from shared.training.soup import Score
 from shared.training.throughput import Plan
 from shared.training.tunable import Tunable
@@ -49,6 +49,7 @@ def learn(
     until: float,
     checkpoint: Path | None = None,
     say: Say,
+    team: Ranks = ALONE,
 ) -> Tuned:
     """Learn from all images as the first fine-tuning learned from some; that one itself where no run fits the time.
 
@@ -63,34 +64,35 @@ def learn(
         until: ``time.monotonic()`` at which it has returned.
         checkpoint: Folder for the state of each run, as in :func:`shared.training.finetune.finetune`.
         say: Told what was done.
+        team: The processes that do it together.
 
     Returns:
         Network and head with the mean weights, with the temperature of the first.
     """
     labels = np.asarray(labels, np.int64)
-    names = ("image_size", "batch", "images_per_second", "epochs", "last_half")
+    names = ("image_size", "batch", "images_per_second", "epochs", "last_half", "rate_factor")
     plan = Plan(**{name: first.facts[name] for name in names})
     if plan.image_size != net.image_size:
         return first  # time was too short for the size of the start, and so it is for a second learning
     epochs = max(1, round(plan.epochs))
     likely = epochs * len(labels) / _speed(first)
-    begun = time.monotonic()
+    begun = team.now()
     runs: list[Run] = []
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
-        while len(runs) < tuning.soup and until - time.monotonic() > MARGIN * likely:
-            started, again = time.monotonic(), replace(tuning, epochs=epochs)
-            run = once(net, start, plan, pictures, labels, recipe, again, len(runs), until, checkpoint)
+        while len(runs) < tuning.soup and until - team.now() > MARGIN * likely:
+            started, again = team.now(), replace(tuning, epochs=epochs)
+            run = once(net, start, plan, pictures, labels, recipe, again, len(runs), until, checkpoint, team=team)
             if run.progress.way < LEAST_WAY or not _finite(run.progress.average):
                 break
             runs.append(run)
-            likely = max(time.monotonic() - started, 1e-3)
+            likely = max(team.now() - started, 1e-3)
         if not runs:
             say("no run on all images was finished in time; the model that learned from some of them stays")
             return first
         used, made = _mean(runs)
     chosen = f"mean of {used} runs on all training images" if used > 1 else "one run on all training images"
     say(f"fine-tuning on all {len(labels)} training images, {len(runs)} times {epochs} epochs: {chosen}")
-    seconds = round(time.monotonic() - begun, 1)
+    seconds = round(team.now() - begun, 1)
     facts = {**first.facts, "chosen": chosen, "runs": len(runs), "seconds_with_all": seconds}
     return Tuned(made.net, made.head(first.head.temperature), first.tried, facts)
 
@@ -106,7 +108,10 @@ def _mean(runs: Sequence[Run]) -> tuple[int, Tunable]:
     pixels = Pixels(task.read, seen, runs[0].plan.image_size)
 
     def loss(made: Tunable) -> float:
-        return soup.judge(learning.answers(made, made, pixels, np.inf), task.labels[seen]).loss
+        made.to(task.ranks.device)
+        scores = learning.answers(made, made, pixels, np.inf, task.ranks)
+        made.cpu()
+        return soup.judge(scores, task.labels[seen]).loss
 
     states = [run.progress.average for run in runs]
     alone = learning.finished(runs[0], states[0])
@@ -136,6 +141,7 @@ def once(
     until: float,
     checkpoint: Path | None,
     further_loss: FurtherLoss | None = None,
+    team: Ranks = ALONE,
 ) -> Run:
     """One run from the start to the end of its schedule; each number is another order and other views."""
     recipe = replace(recipe, seed=recipe.seed + 1 + number)
@@ -155,14 +161,12 @@ def once(
         on_best=None,
         say=lambda text: None,
         further_loss=further_loss,
+        ranks=team,
     )
-    learner = Tunable(tunable.copied(net, recipe, plan.image_size), start)
+    learner = Tunable(tunable.copied(net, recipe, plan.image_size), start).to(team.device)
     learner.to(memory_format=learner.format)
-    run = Run(task, plan, learner, None, Score(0.0, float("inf")), net.image_size)
-    known = resume.load(folder, task.key) if folder else None
-    if folder and known is None:
-        resume.clear(folder)
-    if known:
+    run = Run(task, plan, learner, None, Score(0.0, float("inf")), net, start)
+    if known := learning.known(task):
         run.progress = known
     if run.progress.way < 1:
         learning.learn(run)

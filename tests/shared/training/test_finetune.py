@@ -18,8 +18,9 @@ from shared.recipe import Recipe
 from shared.training import augment, head, learning, throughput, tunable
 from shared.training.backbones import FieldNet
 from shared.training.finetune import Tuned, finetune
+from shared.training.ranks import Ranks
 from shared.training.soup import Score
-from shared.tuning import Tuning
+from shared.tuning import Launch, Tuning
 
 RECIPE = Recipe(image_size=32, threads=1)
 PLAIN = Tuning(
@@ -236,7 +237,7 @@ class Killed(Exception):
 
 
 def test_a_killed_run_goes_on_where_it_was(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "CHECKPOINT_SECONDS", 0.0)
+    often = Ranks(how=Launch(checkpoint_seconds=1e-9))
     tuning, step, done = replace(PLAIN, epochs=3), learning._step, []
 
     def killed(run: Any, *more: Any) -> bool:
@@ -246,13 +247,14 @@ def test_a_killed_run_goes_on_where_it_was(case: Case, tmp_path: Path, monkeypat
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(learning, "_step", killed)
-        case.run(tuning, checkpoint=tmp_path / "run")
+        case.run(tuning, checkpoint=tmp_path / "run", team=often)
     monkeypatch.setattr(learning, "_step", lambda run, *a: done.append(run.progress.step) or step(run, *a))
     tuned = case.run(tuning, checkpoint=tmp_path / "run")
     whole = case.run(tuning)
     assert done[0] == 7 and tuned.facts["resumed_at_step"] == 7 and tuned.facts["steps"] == whole.facts["steps"]
     names = [entry["name"] for entry in tuned.tried if not entry["name"].startswith("soup")]
     assert names == [entry["name"] for entry in whole.tried if not entry["name"].startswith("soup")]
+    assert np.array_equal(state_of(tuned), state_of(whole))
 
 
 def test_a_finished_run_is_taken_up_as_it_is_and_other_inputs_start_anew(case: Case, tmp_path: Path) -> None:
@@ -304,7 +306,7 @@ def test_where_time_is_short_a_smaller_size_is_chosen_and_then_less_of_the_netwo
     net = FieldNet(model, recipe, (0.5,) * 3, (0.5,) * 3)
     asked: list[tuple[int, bool]] = []
 
-    def speed(make: Any, size: int, batch: int, tuning: Tuning, last_half: bool) -> float:
+    def speed(make: Any, size: int, batch: int, tuning: Tuning, last_half: bool, team: Any) -> float:
         asked.append((size, last_half))
         return (2 if last_half else 1) * 10.0 * (224 / size) ** 2
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.export.parity import torch_features
-from shared.training import head, learning, whole
+from shared.training import gradients, head, learning, whole
 from shared.training.finetune import Tuned
 from shared.training.throughput import Plan
 from tests.shared.training.test_finetune import PLAIN, RECIPE, Case, discs, state_of
@@ -63,14 +63,14 @@ def test_the_mean_is_taken_only_where_it_has_not_forgotten(
 
 def test_images_set_aside_before_are_learnt_from_now(case: Case, first: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: set[int] = set()
-    original = learning._drawn
+    original = gradients.drawn_at
 
     def kept(run: Any, step: int) -> Any:
         positions = original(run, step)
         drawn.update(run.task.train[positions].tolist())
         return positions
 
-    monkeypatch.setattr(learning, "_drawn", kept)
+    monkeypatch.setattr(gradients, "drawn_at", kept)
     again(case, first)
     assert drawn >= set(np.flatnonzero(case.part).tolist())
 
