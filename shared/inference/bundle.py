@@ -12,6 +12,8 @@ from shared.errors import BundleError
 FORMAT = 2
 CARD = "bundle.json"
 MODEL = "model.onnx"
+NETWORK = "backbone.safetensors"
+"""The torch network, where the recipe does not give it; see :mod:`shared.training.kept_backbone`."""
 
 
 @dataclass(frozen=True)
