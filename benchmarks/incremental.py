@@ -3,12 +3,14 @@
     python benchmarks/incremental.py PHOTOGRAPHS [--sets ...] [--epochs 6] [--results FILE] [--ways ...]
 
 All ways have the same grouped split, backbone and size. Ours adds each step's images to the sums of the closed-form
-head. Naive fine-tuning starts from the step before and sees the new labels' images alone; its head has a column for
-every label so far, and labels are drawn equally often. Joint training sees all labels at once: by the closed form
-(which ours equals) and by fine-tuning. After each step the test images of all labels so far are judged. Forgetting: how
-far the recall of a label has fallen from its best, mean over labels that came before the last step; backward transfer:
-the same from its first value, so that it can be above 0. What was learnt is kept in the results file, so that the
-program can be stopped and started again. Prints Markdown.
+head. Rehearsal (`loupe update --rehearse`) lets the backbone learn too, from the new images and 20 herded exemplars of
+each old label with the answers of the step before, and fits the closed-form head anew on all images so far. Naive
+fine-tuning starts from the step before and sees the new labels' images alone; its head has a column for every label so
+far, and labels are drawn equally often. Joint training sees all labels at once: by the closed form (which ours equals)
+and by fine-tuning. After each step the test images of all labels so far are judged. Forgetting: how far the recall of a
+label has fallen from its best, mean over labels that came before the last step; backward transfer: the same from its
+first value, so that it can be above 0. What was learnt is kept in the results file, so that the program can be stopped
+and started again. Prints Markdown.
 """
 
 import argparse
@@ -25,9 +27,10 @@ from shared.data import images, sources, splits
 from shared.export.graph import Head
 from shared.recipe import Recipe
 from shared.training import backbones as networks
-from shared.training import features, head, learning, sums, tunable, whole
+from shared.training import features, head, learning, rehearsal, sums, tunable, whole
 from shared.training.pixels import Pixels
 from shared.training.throughput import BATCH, Plan
+from shared.updating.rehearsed import PER_LABEL
 
 SETS = ("industrial/neu_surface", "medical/isic_7class", "agriculture/deepweeds")
 STEPS = 5
@@ -149,6 +152,45 @@ def _as_start(learnt: Head) -> Head:
     return replace(learnt, weights=scale * learnt.weights, bias=scale * learnt.bias, temperature=scale)
 
 
+def rehearsed(data: Set, epochs: int) -> list[np.ndarray]:
+    """What is said after each step by a backbone that learns with exemplars, and the closed-form head on it."""
+    net, _ = networks.create(data.recipe)
+    recipe = replace(data.recipe, tuning=replace(data.recipe.tuning, epochs=epochs))
+    order: list[int] = []
+    known, said = None, []
+    for part in data.steps:
+        old, order = list(order), order + part
+        rows = np.flatnonzero(np.isin(data.y["train"], order))
+        y = np.array([order.index(label) for label in data.y["train"][rows]])
+        x = features_by(data, net, [data.train[i] for i in rows])
+        start = next(head.ridge(x, y, len(order), [data.strength]))
+        if known is None:
+            net = tuned(data, net, start, rows.tolist(), order, epochs).net
+        else:
+            members = [np.flatnonzero(y == column) for column in range(len(old))]
+            herd = [own[i] for own in members for i in rehearsal.herded(x[own], PER_LABEL)]
+            learnt = [*herd, *np.flatnonzero(y >= len(old))]
+            pictures = [data.picture(data.train[rows[i]]) for i in learnt]
+            teacher = rehearsal.Teacher(net, known, tuple(range(len(old))))
+            net = rehearsal.learn(net, start, teacher, pictures, y[learnt], recipe, until=float("inf")).net
+        x = features_by(data, net, [data.train[i] for i in rows])
+        closed = next(head.ridge(x, y, len(order), [data.strength]))
+        said.append(np.array(order)[closed.scores(features_by(data, net, data.test)).argmax(1)])
+        sure = tunable.LEAST_SURE
+        known = replace(closed, weights=closed.weights / sure, bias=closed.bias / sure)
+    return said
+
+
+def features_by(data: Set, net, rows) -> np.ndarray:
+    """Features of images by a network."""
+    pictures = [data.picture(row) for row in rows]
+    seen = Pixels(pictures.__getitem__, range(len(rows)), data.recipe.image_size)
+    nothing = Head(np.zeros(1), np.ones(1), np.zeros((1, 1)), np.zeros(1), 1.0)
+    shown = tunable.Tunable(net, nothing)
+    with learning.threads(data.recipe):
+        return learning.answers(shown, shown.features, seen, float("inf"))
+
+
 def joint_tuned(data: Set, epochs: int) -> list[np.ndarray]:
     """What is said by a network that learnt from all images at once."""
     net, _ = networks.create(data.recipe)
@@ -158,6 +200,7 @@ def joint_tuned(data: Set, epochs: int) -> list[np.ndarray]:
 
 WAYS: dict[str, Callable[[Set, int], list[np.ndarray]]] = {
     "ours": lambda data, _: ours(data),
+    "ours, rehearsal": rehearsed,
     "naive fine-tuning": naive,
     "joint, closed form": lambda data, _: [data.joint.scores(data.x["test"]).argmax(1)],
     "joint, fine-tuned": joint_tuned,

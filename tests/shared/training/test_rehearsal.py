@@ -69,12 +69,13 @@ def test_distillation_is_nothing_where_the_old_labels_get_the_teachers_answers(s
     columns = (0, 2)
     teaching = of_labels(started.start, columns)
     loss = rehearsal.distillation(rehearsal.Teacher(started.net, teaching, columns), started.recipe)
+    learner = Tunable(started.net, started.start)
     views = Pixels(started.pictures.__getitem__, range(12), 64).take(range(12)).float()
     scores = torch.zeros(12, 3)
     scores[:, [0, 2]] = torch.tensor(teaching.scores(started.features(started.net)[:12]), dtype=torch.float32)
     scores[:, 1] = 7
-    assert float(loss(views, scores)) == pytest.approx(0, abs=1e-4)
-    assert float(loss(views, scores.flip(1))) > 0.1
+    assert float(loss(learner, views, scores)) == pytest.approx(0, abs=1e-4)
+    assert float(loss(learner, views, scores.flip(1))) > 0.1
 
 
 def test_the_teachers_answers_are_kept_better_where_they_are_learnt_from(
@@ -88,8 +89,8 @@ def test_the_teachers_answers_are_kept_better_where_they_are_learnt_from(
     for share in (1.0, 0.0):
         losses: list[float] = []
 
-        def watched(views: Any, scores: Any, share: float = share, losses: list[float] = losses) -> Any:
-            loss = own(views, scores)
+        def watched(learner: Any, views: Any, scores: Any, share: float = share, losses: list[float] = losses) -> Any:
+            loss = own(learner, views, scores)
             losses.append(float(loss.detach()))
             return share * loss
 
