@@ -98,6 +98,8 @@ def update(
     before = memory.load(runtime.bundle)
     parent = candidate.opened(place, runtime.labels)
     left = _without(runtime, before, wish.forget)
+    if wish.forget and _learnt(runtime):
+        say("this bundle's backbone has learnt too, and what it learnt from an image stays in it: build again without")
     new = _new(runtime, left, wish, taxonomy, say)
     after = left if new is None else memory.taken_in(left, new)
     if wish.merge is not None:
@@ -262,6 +264,11 @@ def _shadow(parent: Model, made: Model, folder: Path, limits: Limits) -> Check:
     return gates.shadow(said[0], said[1], limits)
 
 
+def _learnt(runtime: Runtime) -> bool:
+    """Whether the backbone is another one than its recipe gives: it was fine-tuned, rehearsed or distilled."""
+    return (runtime.bundle.path / bundles.NETWORK).is_file()
+
+
 def _history(runtime: Runtime, new: Intake | None, wish: Wish) -> dict[str, Any]:
     """What was done, for the card."""
     return {
@@ -270,5 +277,6 @@ def _history(runtime: Runtime, new: Intake | None, wish: Wish) -> dict[str, Any]
         "new_images": 0 if new is None else len(new.rows),
         "left_out": [] if new is None else [str(p) for p in new.problems],
         "forgotten": len(wish.forget),
+        "backbone_may_remember": bool(wish.forget) and _learnt(runtime),
         "merged": "" if wish.merge is None else wish.merge.name,
     }

@@ -61,7 +61,10 @@ def test_a_backbone_that_learnt_is_kept_whole_and_learns_on(
 
     # What comes next keeps the network, with and without rehearsal.
     more = drawn(tmp_path / "more", {"dent": 20}, seed=60_000)
-    update(tmp_path / "next.bundle", tmp_path / "third.bundle", Wish(data=more), say=lambda _: None)
+    forget = (after.held.ids[0],)
+    wish = Wish(data=more, forget=forget, limits=limits)
+    facts = update(tmp_path / "next.bundle", tmp_path / "third.bundle", wish, say=told.append)
+    assert facts["update"]["backbone_may_remember"] and any("build again without" in text for text in told)
     files = [tmp_path / f"{name}.bundle" / bundles.NETWORK for name in ("next", "third")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
