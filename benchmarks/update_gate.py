@@ -119,12 +119,12 @@ def one_set(photographs: Path, name: str, seed: int, work: Path) -> list[bool]:
     }
     right = []
     for number, (what, spoilt) in enumerate(planted.items()):
-        out = work / f"bad{number}.bundle"
+        out, refused = work / f"bad{number}.bundle", work / f"bad{number}.registry"
         run = loupe(
-            "update", parent, written(spoilt, work / f"bad{number}.csv"), "-o", out, "--registry", registry, "--json"
+            "update", parent, written(spoilt, work / f"bad{number}.csv"), "-o", out, "--registry", refused, "--json"
         )
         right.append(told(name, what, "refused", run, out.with_name(out.name + ".gate.json")))
-        right.append(not out.exists() and not registry.exists())
+        right.append(not out.exists() and not refused.exists())
     answers = []
     for number, part in enumerate(halves(new, seed + 1)):
         out = work / f"good{number}.bundle"

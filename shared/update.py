@@ -251,8 +251,24 @@ def _about_the_new(parent: Model, left: Memory, new: Intake) -> list[Check]:
     paths = [new.rows[i].sample.path for i in known]
     return [
         gates.contradicted(new.probabilities[known], truth, rate, paths),
-        gates.alike(new.novelty[known], usual.novelty),
+        gates.alike(new.novelty[known], usual.novelty, _apart(left, new)),
     ]
+
+
+def _apart(left: Memory, new: Intake) -> float:
+    """How well new images of known labels can be told from held-out ones, the mean of each label taken away."""
+    middle = {
+        label: left.sums.origin + block.sums(left.sums.origin)[0] / block.count
+        for label, block in left.sums.blocks.items()
+    }
+    held = left.held
+    own = [i for i, row in enumerate(new.rows) if row.label in middle]
+    old = [i for i, label in enumerate(held.labels) if label in middle]
+    if not own or not old:
+        return 0.5
+    came = new.features[own] - np.stack([middle[new.rows[i].label] for i in own])
+    was = held.features[old] - np.stack([middle[held.labels[i]] for i in old])
+    return gates.told_apart((came, [new.components[i] for i in own]), (was, [held.components[i] for i in old]))
 
 
 def _shadow(parent: Model, made: Model, folder: Path, limits: Limits) -> Check:
