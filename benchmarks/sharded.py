@@ -73,6 +73,7 @@ def ray_workers(pid: int) -> list[int]:
 
 def killed_half_way(bundle: Path, source: Path, out: Path, count: int) -> str:
     """A run whose worker is killed, and what became of its answers."""
+    begun = time.monotonic()
     process = subprocess.Popen(command(bundle, source, out, *RAY), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     shards = out.with_name(out.name + ".shards")
     half, killed, there = -(-count // 64) // 2, 0, 0
@@ -82,12 +83,12 @@ def killed_half_way(bundle: Path, source: Path, out: Path, count: int) -> str:
             killed = workers[0]
             os.kill(killed, signal.SIGKILL)
         time.sleep(0.05)
-    code = process.wait()
+    code, took = process.wait(), time.monotonic() - begun
     frames = Counter(json.loads(line)["frame"] for line in out.read_text().splitlines())
     once = sum(n == 1 for n in frames.values())
     return (
-        f"{count:,} images, worker killed after {there} of {-(-count // 64)} shards: exit {code}, {once:,} images "
-        f"answered once, {len(frames) - once} more than once, {count - len(frames)} not at all"
+        f"{count:,} images, worker killed after {there} of {-(-count // 64)} shards: exit {code} after "
+        f"{took:.0f} s, {once:,} images answered once, {len(frames) - once} more than once, {count - len(frames)} not at all"
     )
 
 

@@ -91,7 +91,8 @@ def told(name: str, planted: str, wanted: str, run: subprocess.CompletedProcess[
     reasons = re.sub(r"/[^ ,:]*/", "", reasons)
     said = reasons or (run.stderr.strip().splitlines() or [""])[-1]
     if not run.returncode:
-        said = f"{len(json.loads(run.stdout)['update']['checks'])} checks passed"
+        checks = json.loads(run.stdout)["update"]["checks"]
+        said = f"{len(checks)} checks passed; " + "".join(c["said"] for c in checks if c["name"] == "new images")
     print(f"| {name} | {planted} | {'yes' if outcome == wanted else 'NO'}: {outcome} | {said} |", flush=True)
     return outcome == wanted
 
