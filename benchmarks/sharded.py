@@ -88,7 +88,8 @@ def killed_half_way(bundle: Path, source: Path, out: Path, count: int) -> str:
     once = sum(n == 1 for n in frames.values())
     return (
         f"{count:,} images, worker killed after {there} of {-(-count // 64)} shards: exit {code} after "
-        f"{took:.0f} s, {once:,} images answered once, {len(frames) - once} more than once, {count - len(frames)} not at all"
+        f"{took:.0f} s, {once:,} images answered once, {len(frames) - once} more than once, "
+        f"{count - len(frames)} not at all"
     )
 
 
