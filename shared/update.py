@@ -1,13 +1,14 @@
 """The update: a bundle and what people have said since in; a candidate that passed the gate out, or why not.
 
-The backbone stays as it is; the head is the closed-form one over old and new images together, from the sums that the
-bundle carries: no old picture is needed, and the result is the same as fitting on all of them again.
+The head is the closed-form one over old and new images together, from the sums that the bundle carries: no old picture
+is needed, and the result is the same as fitting on all of them again. The backbone stays as it is, unless old pictures
+are given to rehearse on: then it goes on learning too, and is offered where it is the better one on validation.
 """
 
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared import atomic, packing
+from shared.building import adopt
+from shared.building.adopt import Trial
 from shared.data import images, sources
 from shared.errors import BundleError, DataError
 from shared.inference import Runtime, registry
@@ -24,7 +27,7 @@ from shared.inference import bundle as bundles
 from shared.taxonomy import Taxonomy
 from shared.updating import candidate, intake, memory
 from shared.updating import gate as gates
-from shared.updating.candidate import Model
+from shared.updating.candidate import Fitted, Made, Model
 from shared.updating.gate import Check, Gate, Limits
 from shared.updating.intake import Intake
 from shared.updating.memory import Memory
@@ -46,6 +49,7 @@ class Wish:
         shadow: Folder of recent images, without labels, on which the answers are compared; None for none.
         limits: What it may cost.
         accept: Names of checks that a person has answered for: ``labels of the new images``, ``new images``.
+        rehearse: Folder or table of the old pictures, so that the backbone may learn too; None leaves it as it is.
     """
 
     data: Path | str | None = None
@@ -54,6 +58,7 @@ class Wish:
     shadow: Path | None = None
     limits: Limits = field(default_factory=Limits)
     accept: tuple[str, ...] = ()
+    rehearse: Path | None = None
 
 
 def update(
@@ -93,31 +98,76 @@ def update(
     before = memory.load(runtime.bundle)
     parent = candidate.opened(place, runtime.labels)
     left = _without(runtime, before, wish.forget)
+    if wish.forget and _learnt(runtime):
+        say("this bundle's backbone has learnt too, and what it learnt from an image stays in it: build again without")
     new = _new(runtime, left, wish, taxonomy, say)
     after = left if new is None else memory.taken_in(left, new)
     if wish.merge is not None:
         after = _merged(after, parent, registry.resolve(wish.merge))
-    made = candidate.make(runtime, parent, after, [] if new is None else new.pictures)
     forgotten = tuple(sorted(set(before.sums.labels) - set(left.sums.labels)))
-    checks = _checks(parent, left, made.model, after, new, wish, forgotten)
-    verdict = Gate(tuple(replace(c, passed=c.passed or c.name in wish.accept) for c in checks))
-    for check in verdict.checks:
-        say(f"{'passed ' if check.passed else 'REFUSED'} {check.name}: {check.said}")
+    closed = candidate.fitted(
+        runtime, candidate.extractor(runtime, parent, after.sums.backbone), after, name="updated head", say=say
+    )
+    made, verdict = _offered(
+        runtime, parent, closed, _judging(parent, left, after, new, wish, forgotten), new, wish, say
+    )
     note = gates.record(verdict, {"parent": runtime.bundle.hash, "accepted": list(wish.accept)})
     if not verdict.passed:
         atomic.write(out.with_name(out.name + ".gate.json"), json.dumps(note, indent=2))
         raise gates.Refused(f"{bundle}: not updated: {verdict}; nothing was changed")
     facts = made.facts | {"gate": verdict.id, "update": note | _history(runtime, new, wish)}
     paths = {} if new is None else {row.sample.id: row.sample.path for row in new.rows}
-    exemplars = candidate.with_paths(made.exemplars, paths)
-    kept = (after.sums, after.held) if exemplars is None else (exemplars, after.sums, after.held)
-    sealed = packing.write(out, made.data, facts, after.table, kept)
+    sealed = packing.write(out, made.data, facts, made.after.table, made.with_paths(paths).kept)
     promoted = registry.promote(into, out, {"gate": verdict.id, "parent": runtime.bundle.hash}) if into else None
     return facts | {
         "bundle": str(out),
         "bundle_hash": sealed.hash,
         "registry": None if promoted is None else {"path": str(into), "current": promoted.current[:12]},
     }
+
+
+def _offered(
+    runtime: Runtime,
+    parent: Model,
+    closed: Fitted,
+    judge: Callable[[Made], list[Check]],
+    new: Intake | None,
+    wish: Wish,
+    say: Callable[[str], None],
+) -> tuple[Made, Gate]:
+    """The best candidate that passes the gate; where none does, the closed form with its reasons."""
+    pictures = [] if new is None else new.pictures
+    for own, trials in _candidates(runtime, parent, closed, new, wish, say):
+        made = candidate.packed(runtime, own, trials, pictures)
+        checks = judge(made)
+        verdict = Gate(tuple(replace(c, passed=c.passed or c.name in wish.accept) for c in checks))
+        for check in verdict.checks:
+            say(f"{'passed ' if check.passed else 'REFUSED'} {check.name}: {check.said}")
+        if verdict.passed:
+            break
+    return made, verdict
+
+
+def _candidates(
+    runtime: Runtime, parent: Model, closed: Fitted, new: Intake | None, wish: Wish, say: Callable[[str], None]
+) -> Iterator[tuple[Fitted, list[Trial]]]:
+    """What can be offered, the better one first, each with what it was compared with."""
+    default = adopt.first(closed.candidate)
+    if wish.rehearse is None:
+        yield closed, [default]
+        return
+    from shared.updating import rehearsed
+
+    found = rehearsed.attempt(runtime, parent, closed, new, wish.rehearse, say)
+    if isinstance(found, str):
+        yield closed, [default, adopt.nothing(closed.work, rehearsed.NAME, found)]
+        return
+    trial = adopt.against(found.work, closed.candidate, found.candidate, found.rows)
+    if trial.adopted:
+        yield found, [default, trial]
+        say(f"the gate refused the {rehearsed.NAME}; the closed form on the parent's backbone is offered")
+        trial = replace(trial, adopted=False, why=f"{trial.why}, but refused by the gate")
+    yield closed, [default, trial]
 
 
 def _without(runtime: Runtime, before: Memory, wanted: Sequence[str]) -> Memory:
@@ -162,23 +212,32 @@ def _merged(own: Memory, parent: Model, other: Path) -> Memory:
     return memory.merged(own, memory.load(runtime.bundle), runtime.bundle.hash[:8])
 
 
-def _checks(
-    parent: Model, left: Memory, made: Model, after: Memory, new: Intake | None, wish: Wish, forgotten: Sequence[str]
-) -> list[Check]:
-    """Every question of the gate, asked of what neither model was fitted on."""
-    checks = [gates.labels_stay(parent.labels, made.labels, forgotten)]
-    if new is not None:
-        checks += _about_the_new(parent, left, new)
-    both = [label for label in parent.labels if label in made.labels]
-    pairs = zip(after.held.splits, after.held.labels, strict=True)
-    judges = after.held.where([split == "test" and label in both for split, label in pairs])
-    truth = np.array([both.index(label) for label in judges.labels], np.int64)
-    further = [label for label in made.labels if label not in both]
-    old = parent.answers(judges).over(parent.labels, both)
-    own = made.answers(judges).over(made.labels, [*both, *further])
-    checks += gates.old_and_new(old, own, truth, judges.components, both, wish.limits)
-    checks.append(gates.cost(old, own, len(further), wish.limits))
-    return checks + ([_shadow(parent, made, wish.shadow, wish.limits)] if wish.shadow else [])
+def _judging(
+    parent: Model, left: Memory, after: Memory, new: Intake | None, wish: Wish, forgotten: Sequence[str]
+) -> Callable[[Made], list[Check]]:
+    """Every question of the gate, to be asked of a candidate about images that neither model was fitted on."""
+    about_the_new = [] if new is None else _about_the_new(parent, left, new)
+
+    def judge(made: Made) -> list[Check]:
+        own = made.model
+        both = [label for label in parent.labels if label in own.labels]
+        further = [label for label in own.labels if label not in both]
+        held = made.after.held
+        judges = held.where([s == "test" and label in both for s, label in zip(held.splits, held.labels, strict=True)])
+        # The same images in the features of the parent's own backbone.
+        asked = after.held.where([identity in set(judges.ids) for identity in after.held.ids])
+        truth = np.array([both.index(label) for label in judges.labels], np.int64)
+        old = parent.answers(asked).over(parent.labels, both)
+        said = own.answers(judges).over(own.labels, [*both, *further])
+        return [
+            gates.labels_stay(parent.labels, own.labels, forgotten),
+            *about_the_new,
+            *gates.old_and_new(old, said, truth, judges.components, both, wish.limits),
+            gates.cost(old, said, len(further), wish.limits),
+            *([_shadow(parent, own, wish.shadow, wish.limits)] if wish.shadow else []),
+        ]
+
+    return judge
 
 
 def _about_the_new(parent: Model, left: Memory, new: Intake) -> list[Check]:
@@ -192,16 +251,38 @@ def _about_the_new(parent: Model, left: Memory, new: Intake) -> list[Check]:
     paths = [new.rows[i].sample.path for i in known]
     return [
         gates.contradicted(new.probabilities[known], truth, rate, paths),
-        gates.alike(new.novelty[known], usual.novelty),
+        gates.alike(new.novelty[known], usual.novelty, _apart(left, new)),
     ]
+
+
+def _apart(left: Memory, new: Intake) -> float:
+    """How well new images of known labels can be told from held-out ones, the mean of each label taken away."""
+    middle = {
+        label: left.sums.origin + block.sums(left.sums.origin)[0] / block.count
+        for label, block in left.sums.blocks.items()
+    }
+    held = left.held
+    own = [i for i, row in enumerate(new.rows) if row.label in middle]
+    old = [i for i, label in enumerate(held.labels) if label in middle]
+    if not own or not old:
+        return 0.5
+    came = new.features[own] - np.stack([middle[new.rows[i].label] for i in own])
+    was = held.features[old] - np.stack([middle[held.labels[i]] for i in old])
+    return gates.told_apart((came, [new.components[i] for i in own]), (was, [held.components[i] for i in old]))
 
 
 def _shadow(parent: Model, made: Model, folder: Path, limits: Limits) -> Check:
     """Both models on recent images that nobody has labelled."""
     samples, where, _ = sources.samples(folder)
-    vectors = candidate.features_of(parent, [images.read(where / s.path, window=s.window) for s in samples])
-    said = [[m.labels[i] for i in m.head.scores(vectors).argmax(1)] for m in (parent, made)]
+    pictures = [images.read(where / s.path, window=s.window) for s in samples]
+    scores = [m.head.scores(candidate.features_of(m, pictures)) for m in (parent, made)]
+    said = [[m.labels[i] for i in s.argmax(1)] for m, s in zip((parent, made), scores, strict=True)]
     return gates.shadow(said[0], said[1], limits)
+
+
+def _learnt(runtime: Runtime) -> bool:
+    """Whether the backbone is another one than its recipe gives: it was fine-tuned, rehearsed or distilled."""
+    return (runtime.bundle.path / bundles.NETWORK).is_file()
 
 
 def _history(runtime: Runtime, new: Intake | None, wish: Wish) -> dict[str, Any]:
@@ -212,5 +293,6 @@ def _history(runtime: Runtime, new: Intake | None, wish: Wish) -> dict[str, Any]
         "new_images": 0 if new is None else len(new.rows),
         "left_out": [] if new is None else [str(p) for p in new.problems],
         "forgotten": len(wish.forget),
+        "backbone_may_remember": bool(wish.forget) and _learnt(runtime),
         "merged": "" if wish.merge is None else wish.merge.name,
     }

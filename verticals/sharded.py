@@ -118,6 +118,8 @@ def _run(bundle: Path, wanted: list[int], folder: Path, home: Path, policy: Path
         local = {"num_cpus": workers, "include_dashboard": False}
         # On one machine a node that does not answer is busy, not gone.
         os.environ.setdefault("RAY_health_check_failure_threshold", "120")
+        # Ray would make its workers nicer than the process that waits for them.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(**local, log_to_driver=False, logging_level="ERROR")
     try:
         arguments = tuple(map(str, (bundle.resolve(), folder.resolve(), home.resolve(), policy or "")))

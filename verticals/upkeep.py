@@ -14,6 +14,7 @@ from verticals.options import FILE, json_option, taxonomy_of, tell_out
 @click.option("-o", "out", type=FILE, required=True, help="Folder of the new bundle.")
 @click.option("--forget", multiple=True, metavar="ID|FILE|FOLDER", help="Images to take out; repeatable.")
 @click.option("--shadow", type=FILE, help="Folder of recent images on which answers are compared.")
+@click.option("--rehearse", type=FILE, help="Folder or table of the old pictures: the backbone may learn too.")
 @click.option("--registry", type=FILE, help="Promote what passed the gate into this registry.")
 @click.option("--accept", multiple=True, metavar="CHECK", help="A check of the gate that a person answers for.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One limit of the gate; repeatable.")
@@ -24,6 +25,7 @@ def update(
     out: Path,
     forget: tuple[str, ...],
     shadow: Path | None,
+    rehearse: Path | None,
     registry: Path | None,
     accept: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -41,7 +43,7 @@ def update(
     from verticals import tell
 
     limits = config.load(Limits, overrides=overrides)
-    wish = Wish(data, forget, None, shadow, limits, accept)
+    wish = Wish(data, forget, None, shadow, limits, accept, rehearse)
     tell_out(update_bundle(bundle, out, wish, taxonomy=_labels_of(bundle), into=registry), as_json, tell.updated)
 
 

@@ -2,16 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.errors import BundleError
+
+Content = TypeVar("Content")
 
 FORMAT = 2
 CARD = "bundle.json"
 MODEL = "model.onnx"
+NETWORK = "backbone.safetensors"
+"""The torch network, where the recipe does not give it; see :mod:`shared.training.kept_backbone`."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,24 @@ class Bundle:
         """Risk from which images are flagged, None where nothing was certified."""
         certificate = self.card["certificate"]
         return None if certificate is None else float(certificate["threshold"])
+
+
+def part(path: Path, read: Callable[[Path], Content]) -> Content | None:
+    """Read a file that a bundle may have or not; None where it has none.
+
+    Args:
+        path: The file.
+        read: Gives its content, and raises whatever it likes where the file is damaged.
+
+    Raises:
+        BundleError: The file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return read(path)
+    except Exception as error:  # zip archives, safetensors and JSON each raise classes of their own
+        raise BundleError(f"{path}: cannot be read ({error!r}); take an unaltered copy or build again") from error
 
 
 def file_hash(path: Path) -> str:

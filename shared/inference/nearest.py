@@ -8,7 +8,6 @@ names of people stand in paths.
 """
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared import atomic
-from shared.errors import BundleError, DataError
-from shared.inference import novelty
+from shared.errors import DataError
+from shared.inference import bundle, novelty
 
 FILE = "exemplars.npz"
 COMPONENTS = 64
@@ -161,19 +160,17 @@ def load(folder: Path) -> Exemplars | None:
     Raises:
         BundleError: The file is damaged.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            names = {key: tuple(map(str, value)) for key, value in json.loads(stored["names"].tobytes()).items()}
-            numbers = {key: stored[key] for key in ("vectors", "mean", "deviation", "directions")}
-        found = Exemplars(names["ids"], names["paths"], names["labels"], **numbers)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{path}: cannot be read ({error!r}); take an unaltered copy or build again") from error
+    return bundle.part(folder / FILE, _read)
+
+
+def _read(path: Path) -> Exemplars:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        names = {key: tuple(map(str, value)) for key, value in json.loads(stored["names"].tobytes()).items()}
+        numbers = {key: stored[key] for key in ("vectors", "mean", "deviation", "directions")}
+    found = Exemplars(names["ids"], names["paths"], names["labels"], **numbers)
     shapes = {len(found.ids), len(found.paths), len(found.labels), len(found.vectors)}
     if len(shapes) > 1 or found.directions.shape != (len(found.mean), found.vectors.shape[1]):
-        raise BundleError(f"{path}: its parts do not fit together; take an unaltered copy or build again")
+        raise ValueError("its parts do not fit together")
     return found
 
 

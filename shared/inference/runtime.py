@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shared.errors import BundleError, DataError
 from shared.inference import bundle as bundles
-from shared.inference import conformal, nearest
+from shared.inference import conformal, nearest, registry
 from shared.inference.bundle import Bundle
 
 SELF_TEST_TOLERANCE = 1e-3
@@ -66,14 +66,14 @@ class Runtime:
 
     @classmethod
     def open(cls, path: Path, *, threads: int = 0) -> "Runtime":
-        """Load a bundle, check it, and run its golden inputs.
+        """Load a bundle, or the version that answers in a registry, check it, and run its golden inputs.
 
         Raises:
             BundleError: It is incomplete or altered, or this machine gives other answers than the build did.
         """
-        bundle = bundles.load(path)
+        bundle = bundles.load(registry.resolve(path))
         try:
-            opened = session(str(path / bundles.MODEL), threads=threads)
+            opened = session(str(bundle.path / bundles.MODEL), threads=threads)
         except Exception as error:  # onnxruntime raises its own unrelated classes
             raise BundleError(f"{path}: {bundles.MODEL} cannot be loaded ({error}); build it again") from error
         self_test(opened, str(path))

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared import atomic
-from shared.errors import BundleError, require
+from shared.errors import require
+from shared.inference import bundle
 
 FILE = "held_out.safetensors"
 
@@ -69,16 +70,14 @@ def load(folder: Path) -> HeldOut | None:
     Raises:
         BundleError: The file is damaged.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return None
+    return bundle.part(folder / FILE, _read)
+
+
+def _read(path: Path) -> HeldOut:
     opened = require("safetensors", extra="train").safe_open
-    try:
-        with opened(path, "np") as stored:
-            names = [tuple(map(str, part)) for part in json.loads(stored.metadata()["loupe"])]
-            found = HeldOut(stored.get_tensor("features"), *names)
-    except Exception as error:  # safetensors raises a class of its own
-        raise BundleError(f"{path}: cannot be read ({error!r}); take an unaltered copy or build again") from error
+    with opened(path, "np") as stored:
+        names = [tuple(map(str, part)) for part in json.loads(stored.metadata()["loupe"])]
+        found = HeldOut(stored.get_tensor("features"), *names)
     if {len(found.features)} != {len(part) for part in names}:
-        raise BundleError(f"{path}: its parts do not fit together; take an unaltered copy or build again")
+        raise ValueError("its parts do not fit together")
     return found

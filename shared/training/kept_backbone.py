@@ -13,11 +13,12 @@ from typing import Any
 from shared import atomic, config
 from shared.errors import BundleError, require
 from shared.inference import Bundle
+from shared.inference import bundle as bundles
 from shared.recipe import Recipe
 from shared.training import backbones
 from shared.training.backbones import FieldNet, torch
 
-FILE = "backbone.safetensors"
+FILE = bundles.NETWORK
 _CONVOLUTIONS = (torch.nn.Conv2d,)
 _NORMS = (torch.nn.modules.batchnorm._BatchNorm,)
 

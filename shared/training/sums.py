@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from shared import atomic
-from shared.errors import BundleError, DataError, require
+from shared.errors import DataError, require
 from shared.export.graph import Head
+from shared.inference import bundle
 
 FILE = "statistics.safetensors"
 Matrix = NDArray[np.float64]
@@ -260,20 +261,16 @@ def load(folder: Path) -> Sums | None:
     Raises:
         BundleError: The file is damaged.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return None
+    return bundle.part(folder / FILE, _read)
+
+
+def _read(path: Path) -> Sums:
     opened = require("safetensors", extra="train").safe_open
-    try:
-        with opened(path, "np") as stored:
-            about = json.loads(stored.metadata()["loupe"])
-            named = sorted(about["labels"].items())
-            blocks = {label: _block(stored, i, *parts) for i, (label, parts) in enumerate(named)}
-            return Sums(str(about["backbone"]), stored.get_tensor("origin"), blocks)
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise BundleError(f"{path}: cannot be read ({error!r}); take an unaltered copy or build again") from error
-    except Exception as error:  # safetensors raises a class of its own
-        raise BundleError(f"{path}: is damaged ({error}); take an unaltered copy or build again") from error
+    with opened(path, "np") as stored:
+        about = json.loads(stored.metadata()["loupe"])
+        named = sorted(about["labels"].items())
+        blocks = {label: _block(stored, i, *parts) for i, (label, parts) in enumerate(named)}
+        return Sums(str(about["backbone"]), stored.get_tensor("origin"), blocks)
 
 
 def _block(stored: Any, i: int, ids: list[str], components: list[str], folded: list[str]) -> Block:

@@ -1,5 +1,6 @@
 """From a memory after its changes to a model with everything that a bundle says about itself."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from shared import config, packing
 from shared.building import adopt, card
 from shared.building.candidates import Candidate
-from shared.building.work import Clock, Work
+from shared.building.work import Clock, Say, Work
 from shared.data.manifest import Manifest, Row
 from shared.deadline import Deadline
 from shared.errors import require
@@ -59,20 +60,72 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A head over one backbone, ready to be compared with others.
+
+    Attributes:
+        after: What it was fitted on, in features of its own backbone.
+        candidate: Backbone, head and features, as in a build.
+        novel: Its novelty statistics.
+        work: The update as a build sees its work.
+        rows: Its images, without files.
+    """
+
+    after: Memory
+    candidate: Candidate
+    novel: Novelty
+    work: Work
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
 class Made:
     """A candidate.
 
     Attributes:
+        after: Sums, held-out vectors and table to be kept.
         model: Taken apart.
         data: Content of ``model.onnx``.
         facts: Content of ``bundle.json``.
         exemplars: Training images as vectors; None where all are part of a sum.
+        network: The torch network, where the recipe does not give it.
     """
 
+    after: Memory
     model: Model
     data: bytes
     facts: dict[str, Any]
     exemplars: Exemplars | None
+    network: packing.Kept | None
+
+    @property
+    def kept(self) -> tuple[packing.Kept, ...]:
+        """What the bundle keeps beside the model, each a file."""
+        parts = (self.exemplars, self.after.sums, self.after.held, self.network)
+        return tuple(part for part in parts if part is not None)
+
+    def with_paths(self, paths: Mapping[str, str]) -> "Made":
+        """With the paths of images that came in now, by id."""
+        old = self.exemplars
+        if old is None:
+            return self
+        known = tuple(paths.get(i, p) for i, p in zip(old.ids, old.paths, strict=True))
+        return replace(self, exemplars=replace(old, paths=known))
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A file of the parent that stays as it is.
+
+    Attributes:
+        file: Where it lies.
+    """
+
+    file: Path
+
+    def save(self, folder: Path) -> Path:
+        """Copy it into a folder."""
+        return Path(shutil.copyfile(self.file, folder / self.file.name))
 
 
 def opened(path: Path, labels: tuple[str, ...]) -> Model:
@@ -91,49 +144,87 @@ def features_of(model: Model, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[
     return np.asarray(found, np.float32)
 
 
-def make(runtime: Runtime, parent: Model, after: Memory, pictures: Sequence[NDArray[np.uint8]]) -> Made:
-    """Fit the head on the sums, measure it on what is held out, and put the model together.
+def extractor(runtime: Runtime, parent: Model, key: str) -> features.Extractor:
+    """The parent's own backbone.
 
     Args:
         runtime: The parent.
         parent: Its model.
-        after: What the candidate is made from.
-        pictures: Real images on which the exported model is compared with the head; drawn ones where there are none.
+        key: Names the backbone, see :func:`shared.updating.memory.key`.
     """
-    onnx = require("onnx", extra="train")
+    card_before = runtime.bundle.card
+    origin = {k: v for k, v in card_before["backbone"].items() if k not in ("image_size", "features")}
+    return features.Extractor(parent.before, origin, card_before["onnx_parity"], key)
+
+
+def fitted(
+    runtime: Runtime,
+    backbone: features.Extractor,
+    after: Memory,
+    *,
+    name: str,
+    say: Say,
+    details: Mapping[str, Any] | None = None,
+    network: packing.Kept | None = None,
+) -> Fitted:
+    """Fit the closed-form head on the sums of one backbone.
+
+    Args:
+        runtime: The parent.
+        backbone: Gave the features of ``after``.
+        after: What the candidate is made from.
+        name: What it is called.
+        say: Told what is decided about it.
+        details: What else is worth keeping about it.
+        network: The torch network, where it is neither the parent's nor the recipe's.
+    """
     card_before = runtime.bundle.card
     strength = float(card_before["chosen"].get("strength", STRENGTH))
-    labels = after.sums.labels
     honest = memory.temperature(after.sums, strength)
     head = after.sums.head(strength, honest or float(card_before["temperature"]))
     z = head.standardise(after.held.features[[s == "validation" for s in after.held.splits]])
     count = sum(block.count for block in after.sums.blocks.values())
     novel = novelty.from_covariance(after.sums.covariance(head.deviation), count, z)
-    work, rows, known = _work(runtime, after)
-    extractor = features.Extractor(
-        parent.before, {k: v for k, v in card_before["backbone"].items() if k not in ("image_size", "features")},
-        card_before["onnx_parity"], after.sums.backbone,
-    )  # fmt: skip
+    work, rows, known = _work(runtime, after, say)
     image_size = int(card_before["backbone"]["image_size"])
     about = "ridge, closed form, labels weighted equally, over the sums of old and new images"
-    chosen = Candidate("updated head", extractor, image_size, head, known, float("nan"), about, {"strength": strength})
-    facts = card.facts(work, [adopt.first(chosen)], rows, (), novel)
+    own = {"strength": strength, **(details or {})}
+    file = runtime.bundle.path / bundle.NETWORK
+    network = network or (Carried(file) if file.is_file() else None)
+    chosen = Candidate(name, backbone, image_size, head, known, float("nan"), about, own, network)
+    return Fitted(after, chosen, novel, work, rows)
+
+
+def packed(runtime: Runtime, own: Fitted, trials: Sequence[adopt.Trial], pictures: Sequence[NDArray[np.uint8]]) -> Made:
+    """Measure a fitted head on what is held out, and put its model together.
+
+    Args:
+        runtime: The parent.
+        own: The head that the last adopted trial is about.
+        trials: What was compared, the closed form on the parent's backbone first.
+        pictures: Real images on which the exported model is compared with the head; drawn ones where there are none.
+    """
+    onnx = require("onnx", extra="train")
+    chosen, work = own.candidate, own.work
+    facts = card.facts(work, trials, own.rows, (), own.novel)
     facts["chosen"]["balanced_accuracy_over_folds"] = None
+    facts["tried"] = [{**tried, "inner": None} for tried in facts["tried"]]
     said = ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")
     metadata = {key: facts[key] for key in said}
     metadata |= {"data_hash": work.manifest.hash, "input": "uint8 RGB [N, H, W, 3]"}
+    before = chosen.extractor.model
     data, agreement = packing.whole_model(
-        parent.before, head, novel, metadata, list(pictures) or packing.golden_patterns()
+        before, chosen.head, own.novel, metadata, list(pictures) or packing.golden_patterns()
     )
-    facts["onnx_parity"] = {**card_before["onnx_parity"], **agreement}
+    facts["onnx_parity"] = {**chosen.extractor.parity, **agreement}
     facts |= {"size_bytes": len(data), "seconds": round(work.deadline.elapsed, 1)}
     facts |= {"first_model_seconds": facts["seconds"], "stages": work.clock.stages()}
     nodes = len(onnx.load_from_string(data).graph.node)
-    model = Model(labels, parent.before, head, novel, len(data), nodes)
-    return Made(model, data, facts, _exemplars(runtime, after, head))
+    model = Model(own.after.sums.labels, before, chosen.head, own.novel, len(data), nodes)
+    return Made(own.after, model, data, facts, _exemplars(runtime, own.after, chosen.head), chosen.kept)
 
 
-def _work(runtime: Runtime, after: Memory) -> tuple[Work, list[Row], dict[str, NDArray[np.float32]]]:
+def _work(runtime: Runtime, after: Memory, say: Say) -> tuple[Work, list[Row], dict[str, NDArray[np.float32]]]:
     """The update as a build sees its work: rows without files, and features of those that are kept one by one."""
     said, before = after.labels, runtime.bundle.card
     lines = [line for line in after.images if line["id"] in said]
@@ -158,12 +249,8 @@ def _work(runtime: Runtime, after: Memory) -> tuple[Work, list[Row], dict[str, N
     unsought = tuple(label for label in labels if label in runtime.bundle.unsought)
     ok = runtime.bundle.ok_label if runtime.bundle.ok_label in labels else None
     deadline = Deadline(float(before["budget_seconds"]))
-    work = Work(manifest, components, recipe, labels, ok, deadline, Path(), Clock(), _silent, facts, unsought)
+    work = Work(manifest, components, recipe, labels, ok, deadline, Path(), Clock(), say, facts, unsought)
     return work, rows, known
-
-
-def _silent(_: str) -> None:
-    return None
 
 
 def _exemplars(runtime: Runtime, after: Memory, head: graph.Head) -> Exemplars | None:
@@ -181,10 +268,3 @@ def _exemplars(runtime: Runtime, after: Memory, head: graph.Head) -> Exemplars |
         deviation=head.deviation,
         paths=[paths.get(i, "") for _, i, _ in rows],
     )
-
-
-def with_paths(exemplars: Exemplars | None, paths: Mapping[str, str]) -> Exemplars | None:
-    """Exemplars with paths of images that came in now."""
-    if exemplars is None:
-        return None
-    return replace(exemplars, paths=tuple(paths.get(i, p) for i, p in zip(exemplars.ids, exemplars.paths, strict=True)))

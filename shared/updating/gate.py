@@ -12,6 +12,15 @@ from scipy import stats
 
 from shared.errors import LoupeError
 from shared.reporting.paired import paired, per_label, surely_better
+from shared.training import head
+
+MOST_APART = 0.9
+"""AUROC above which new images are another kind of picture; a batch of the same kind gives about 0.5."""
+LEAST_COMPONENTS = 10
+"""With fewer independent images on either side nothing is said."""
+FOLDS = 5
+
+Judges = tuple[NDArray[np.floating], Sequence[str]]
 
 
 class Refused(LoupeError):
@@ -152,7 +161,7 @@ def old_and_new(
 def cost(parent: Judged, candidate: Judged, new_labels: int, limits: Limits) -> Check:
     """Size and work stay what they were; a further label may add its share."""
     allowed = (1 + limits.size) * parent.size * (1 + 0.01 * new_labels)
-    fits = candidate.size <= allowed and candidate.nodes == parent.nodes
+    fits = candidate.size <= allowed and candidate.nodes <= parent.nodes
     said = f"{candidate.size:,} bytes and {candidate.nodes} nodes, before {parent.size:,} and {parent.nodes}"
     return Check("size and work", fits, said)
 
@@ -191,21 +200,48 @@ def doubted(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> NDA
     return result
 
 
-def alike(novelty: NDArray[np.float64], usual: NDArray[np.float64], *, sure: float = 0.001) -> Check:
+def alike(novelty: NDArray[np.float64], usual: NDArray[np.float64], apart: float, *, sure: float = 0.001) -> Check:
     """Whether new images of known labels look like those the bundle was made for: washed out, blurred, another camera.
 
     Args:
         novelty: ``(n,)`` of new images of labels that the bundle knows.
         usual: ``(m,)`` of its own held-out images.
+        apart: How well the two can be told apart, see :func:`told_apart`.
         sure: Largest probability of chance, by the Mann-Whitney test, for a shift that matters.
     """
     if not len(novelty) or not len(usual):
         return Check("new images", True, "no new image of an old label")
     chance = float(stats.mannwhitneyu(novelty, usual, alternative="greater").pvalue)
     far = float((novelty > 1).mean())
-    bad = chance < sure and far > 0.25
+    bad = (chance < sure and far > 0.25) or apart > MOST_APART
     said = f"{100 * far:.0f} % of the new images of old labels are unlike the bundle's (novelty above 1)"
+    said += f", told apart from its held-out images with an AUROC of {apart:.2f}, allowed {MOST_APART:.2f}"
     return Check("new images", not bad, said + (": look at light, focus and camera" if bad else ""))
+
+
+def told_apart(new: Judges, old: Judges) -> float:
+    """How well a classifier tells new images from held-out ones, both unseen, as AUROC; 0.5 where there are few.
+
+    A classifier two-sample test (Lopez-Paz and Oquab 2017), on what is left of the features when the mean of their
+    label is taken away, so that another mix of labels is no difference. Images of one component are in one fold.
+
+    Args:
+        new: ``(n, d)`` such features of new images, and the component of each.
+        old: ``(m, d)`` of held-out images, likewise.
+    """
+    x = np.concatenate([new[0], old[0]]).astype(np.float64)
+    y = np.repeat([1, 0], [len(new[0]), len(old[0])])
+    components = np.unique([*new[1], *old[1]], return_inverse=True)[1]
+    if min(len(np.unique(components[y == k])) for k in (0, 1)) < LEAST_COMPONENTS:
+        return 0.5
+    fold = head.folds(components, y, FOLDS, 0)
+    scores = np.zeros(len(y))
+    for f in np.unique(fold):
+        inside = fold != f
+        fitted = next(head.ridge(x[inside], y[inside], 2, [1.0]))
+        scores[~inside] = fitted.scores(x[~inside])[:, 1]
+    found = stats.mannwhitneyu(scores[y == 1], scores[y == 0])
+    return float(found.statistic / ((y == 1).sum() * (y == 0).sum()))
 
 
 def shadow(parent: Sequence[str], candidate: Sequence[str], limits: Limits) -> Check:

@@ -14,10 +14,11 @@ from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
 from shared.evaluate import SAMPLES
 from shared.inference import Bundle, Runtime
-from shared.records import Action, Box, Sample
+from shared.records import Action, Sample
 from shared.review.items import NOT_EXAMINED, Item
 from shared.review.store import Store
 from shared.taxonomy import Taxonomy
+from shared.updating import old_pictures
 
 TARGET = np.array([0.6, 0.2, 0.2])
 """Shares of training, validation and test, as in a build."""
@@ -29,6 +30,7 @@ class Intake:
 
     Attributes:
         rows: With label and split; n of them.
+        folder: Where their paths start.
         features: ``(n, d)`` float32 by the bundle's own graph.
         probabilities: ``(n, labels)``, what the bundle says about them.
         novelty: ``(n,)``.
@@ -40,6 +42,7 @@ class Intake:
     """
 
     rows: tuple[Row, ...]
+    folder: Path
     features: NDArray[np.float32]
     probabilities: NDArray[np.float64]
     novelty: NDArray[np.float64]
@@ -100,15 +103,13 @@ def _samples(item: Item) -> list[Sample]:
     if not item.image:
         return []
     found = []
+    file = Path(item.image).resolve()
     for identity in item.payload.get("samples", ()):
-        place = identity.partition("@")[2]
-        path = str(Path(item.image).resolve())
-        if place:
-            x, y, w, h = map(int, place.split(","))
-            found.append(Sample(identity, path, w, h, Box(x, y, x + w, y + h), frame=item.frame, group=item.frame))
+        if "@" in identity:
+            found.append(replace(old_pictures.sample(identity, file), frame=item.frame, group=item.frame))
         elif item.payload.get("frame") is not None:
-            width, height = images.size(Path(path))
-            found.append(Sample(identity, path, width, height, frame=item.frame))
+            width, height = images.size(file)
+            found.append(replace(old_pictures.sample(identity, file, width=width, height=height), frame=item.frame))
     return found
 
 
@@ -157,6 +158,7 @@ def look(
     relabelled = frozenset(row.sample.id for row in rows if row.sample.id in known)
     return Intake(
         rows,
+        manifest.folder,
         answers.features,
         answers.probabilities.astype(np.float64),
         answers.novelty.astype(np.float64),

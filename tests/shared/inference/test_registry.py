@@ -1,11 +1,8 @@
 """The registry names a whole bundle after every step and every kill, and comes back to the one before."""
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,7 @@ import pytest
 from shared.errors import BundleError
 from shared.inference import Runtime, registry
 from shared.inference import bundle as bundles
-from tests.conftest import texture
+from tests.conftest import ROOT, texture
 
 
 def versions(bundle: Path, folder: Path, n: int) -> list[Path]:
@@ -35,12 +32,12 @@ def test_the_last_two_versions_are_kept_and_rolling_back_gives_the_same_answers(
     said = []
     for version in made:
         registry.promote(path, version, {"gate": "g"})
-        said.append(Runtime.open(registry.resolve(path)).predict(picture).probabilities)
+        said.append(Runtime.open(path).predict(picture).probabilities)
     kept = sorted(p.name for p in (path / registry.VERSIONS).iterdir())
     assert kept == sorted(bundles.load(v).hash[:12] for v in made[1:])
     back = registry.roll_back(path)
     assert back.current == bundles.load(made[1]).hash and back.previous == bundles.load(made[2]).hash
-    np.testing.assert_array_equal(Runtime.open(registry.resolve(path)).predict(picture).probabilities, said[1])
+    np.testing.assert_array_equal(Runtime.open(path).predict(picture).probabilities, said[1])
     assert (back.bundle / "model.onnx").read_bytes() == (made[1] / "model.onnx").read_bytes()
     assert [e["step"] for e in registry.history(path)] == ["promote", "promote", "promote", "roll back"]
 
@@ -69,34 +66,80 @@ def test_with_one_version_there_is_nothing_to_roll_back_to(bundle: Path, tmp_pat
         registry.roll_back(tmp_path / "registry")
 
 
-WRITER = """
-import sys
+KILLED = """
+import os, signal, sys
 from pathlib import Path
 from shared.inference import registry
-path, *made = map(Path, sys.argv[1:])
-print("ready", flush=True)
-while True:
-    for version in made:
-        registry.promote(path, version, {"gate": "g"})
-    registry.roll_back(path)
+
+STEPS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile")
+
+
+def killed_before(number, path):
+    \"""Kill this process before its so manyth change of a file below a folder.\"""
+    done = 0
+
+    def watch(event, arguments):
+        nonlocal done
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if (writes or event in STEPS) and any(path in str(a) for a in arguments[:2]):
+            done += 1
+            if done == number:
+                print(event, flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+for line in sys.stdin:
+    path, what, number = line.split()
+    child = os.fork()
+    if not child:
+        killed_before(int(number), path)
+        registry.roll_back(Path(path)) if what == "back" else registry.promote(Path(path), Path(what), {"gate": "g"})
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print("killed" if os.WIFSIGNALED(status) else f"done {status}", flush=True)
 """
 
 
 @pytest.mark.long
-def test_killed_at_every_step_the_registry_names_a_whole_bundle(bundle: Path, tmp_path: Path) -> None:
-    made, path = versions(bundle, tmp_path, 3), tmp_path / "registry"
-    registry.promote(path, made[0], {})
-    steps = 0
-    for i in range(12):
-        line = [sys.executable, "-c", WRITER, str(path), *map(str, made)]
-        writer = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
-        assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
-        time.sleep(0.01 + 0.037 * i)
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.communicate()
+@pytest.mark.parametrize("versions_before", [0, 1, 3, "back"])
+def test_killed_before_every_change_of_a_file_the_registry_is_whole(
+    versions_before: int | str, bundle: Path, tmp_path: Path
+) -> None:
+    rolling = versions_before == "back"
+    before = 2 if rolling else int(versions_before)
+    made, start = versions(bundle, tmp_path, before + 1), tmp_path / "start"
+    for version in made[:before]:
+        registry.promote(start, version, {})
+    old = registry.read(start) if before else None
+    wanted = old.previous if rolling and old else bundles.load(made[-1]).hash
+    helper = subprocess.Popen(
+        [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert helper.stdin is not None and helper.stdout is not None
+    seen, number, ended = [], 0, ""
+    while ended != "done 0":
+        number += 1
+        path = tmp_path / f"killed{number}"
+        shutil.copytree(start, path) if before else path.mkdir()
+        print(path, "back" if rolling else made[-1], number, file=helper.stdin, flush=True)
+        said = helper.stdout.readline().strip()
+        ended = said if said.startswith("done") else helper.stdout.readline().strip()
+        seen.append(said)
+        assert ended in ("killed", "done 0"), ended
         found = registry.read(path)
-        assert bundles.load(found.bundle).hash == found.current
+        assert found.current in {old.current if old else "", wanted}
         entries = registry.history(path)
-        assert found.current in {e["to"] for e in entries[-2:]}
-        steps = len(entries)
-    assert steps > 12
+        if found.current:
+            assert bundles.load(found.bundle).hash == found.current
+            assert found.current in {e["to"] for e in entries[-2:]}
+        if found.previous:
+            assert bundles.load(path / registry.VERSIONS / found.previous[:12]).hash == found.previous
+        # The next one is not in the way of what the killed one left.
+        again = registry.promote(path, made[-1], {})
+        assert bundles.load(again.bundle).hash == bundles.load(made[-1]).hash
+        shutil.rmtree(path)
+    helper.communicate(timeout=30)
+    assert found.current == wanted and "os.rename" in seen and "open" in seen
+    assert (before < 3) or "os.rmdir" in seen  # the version that is no longer kept
