@@ -173,9 +173,9 @@ def _further(parent: Parent, features: NDArray[np.float64], loss: str) -> Furthe
     if loss == "none":
         return None
     teacher = _teacher(parent)
-    answer = _answer(parent)
+    says = answer(parent)
     if loss == "kl":
-        return lambda learner, views, scores: plain_divergence(scores, answer(teacher(views)))
+        return lambda learner, views, scores: plain_divergence(scores, says(teacher(views)))
     theirs, ours, variance = _views(parent, features)
     seen: dict[str, Any] = {}
 
@@ -185,7 +185,7 @@ def _further(parent: Parent, features: NDArray[np.float64], loss: str) -> Furthe
             learner.features(views)
         wanted = teacher(views)
         left = (ours(seen["features"]) - theirs(wanted)).square().sum(1).mean() / variance
-        return WEIGHT * dist(scores, answer(wanted)) + FEATURES_WEIGHT * left
+        return WEIGHT * dist(scores, says(wanted)) + FEATURES_WEIGHT * left
 
     return further
 
@@ -242,7 +242,7 @@ def _deviation(features: NDArray[np.float64]) -> NDArray[np.float64]:
     return raised
 
 
-def _answer(parent: Parent) -> Callable[[Any], Any]:
+def answer(parent: Parent) -> Callable[[Any], Any]:
     """The parent's scores, divided by its temperature, of its features."""
     own = parent.candidate.head
     weights = own.weights / own.deviation[:, None] / own.temperature
