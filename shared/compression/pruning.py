@@ -171,7 +171,6 @@ def taken_out(net: FieldNet, of: Recipe, need: Mapping[str, Any], ratio: float) 
             torch.zeros(1, 3, net.image_size, net.image_size),
             tp.importance.GroupHessianImportance(group_reduction="sum"),
             global_pruning=True,
-            isomorphic=True,
             pruning_ratio=ratio,
             max_pruning_ratio=MOST,
             round_to=ROUND_TO,
