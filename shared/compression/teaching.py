@@ -1,9 +1,4 @@
-"""A smaller network learns what its parent answers: the same views for both, scores and features to come out alike.
-
-Scores follow DIST (Huang et al., "Knowledge distillation from a stronger teacher", NeurIPS 2022): not the teacher's
-probabilities are asked for but their order, within each image and, for each label, over the images of a batch. Plain
-divergence of probabilities often makes a small network worse than learning alone would.
-"""
+"""A smaller network learns what its parent answers: the same views for both, scores and features to come out alike."""
 
 import hashlib
 import time
@@ -16,11 +11,13 @@ from numpy.typing import NDArray
 
 from shared.building.candidates import Candidate
 from shared.building.work import Part
+from shared.compression import losses
 from shared.compression import parent as parents
 from shared.compression.parent import Parent
 from shared.data import images
 from shared.errors import BundleError, ConfigError, Offline
 from shared.export import parity
+from shared.export.graph import Head
 from shared.inference import runtime
 from shared.recipe import DEFAULT_BACKBONE, Recipe
 from shared.training import head, learning, whole
@@ -32,11 +29,10 @@ from shared.training.learning import FurtherLoss
 from shared.training.pixels import Pixels
 from shared.training.throughput import BATCH, Plan
 from shared.training.tunable import Tunable
+from shared.updating.candidate import STRENGTH
 
 WEIGHT = 2.0
 """Of each part of DIST beside cross-entropy, as in Huang et al. for ImageNet."""
-KL_TEMPERATURE = 4.0
-"""Of the plain divergence, as in Hinton et al. 2015 and most since."""
 FEATURES_WEIGHT = 2.0
 """Of the share of the teacher's variance that the student's features leave unexplained."""
 COMPONENTS = 128
@@ -148,15 +144,14 @@ def _learnt(
     until: float,
     seed: int,
 ) -> tuple[FieldNet, dict[str, Any]]:
-    part, classes = parent.parts["train"], len(parent.work.labels)
-    strength = parent.candidate.details.get("strength", 1.0)
-    start = next(head.ridge(features, part.y, classes, [strength]))
+    part = parent.parts["train"]
+    start = first_head(parent, features)
     recipe = replace(recipe, seed=seed, threads=parent.work.recipe.threads)
     tuning = replace(recipe.tuning, epochs=epochs, image_size=0)
     plan = Plan(net.image_size, min(BATCH, len(part.rows)), 0.0, epochs, False)
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
-        further = _further(parent, features, loss)
-        run = whole.once(net, start, plan, reader(parent, part), part.y, recipe, tuning, 0, until, None, further)
+        beside = further(parent, features, loss)
+        run = whole.once(net, start, plan, reader(parent, part), part.y, recipe, tuning, 0, until, None, beside)
         made = learning.finished(run, run.progress.average)
     facts = {
         "epochs": round(run.progress.step / run.steps_per_epoch, 1),
@@ -168,55 +163,35 @@ def _learnt(
     return (made.net, facts) if finite else (net, {**facts, "why": "the loss was no longer a number; nothing was kept"})
 
 
-def _further(parent: Parent, features: NDArray[np.float64], loss: str) -> FurtherLoss | None:
+def first_head(parent: Parent, features: NDArray[np.float64]) -> Head:
+    """The closed form on a student's features of the training images, as strong as the parent's."""
+    strength = parent.candidate.details.get("strength", STRENGTH)
+    return next(head.ridge(features, parent.parts["train"].y, len(parent.work.labels), [strength]))
+
+
+def further(parent: Parent, features: NDArray[np.float64], loss: str) -> FurtherLoss | None:
     """What is added to cross-entropy; ``features`` are the student's of the training images, ``(n, d)``."""
     if loss == "none":
         return None
-    teacher = _teacher(parent)
+    taught_by = teacher(parent)
     says = answer(parent)
     if loss == "kl":
-        return lambda learner, views, scores: plain_divergence(scores, says(teacher(views)))
-    theirs, ours, variance = _views(parent, features)
+        return lambda learner, views, scores: losses.plain_divergence(scores, says(taught_by(views)))
+    theirs, ours, variance = component_views(parent, features)
     seen: dict[str, Any] = {}
 
-    def further(learner: Tunable, views: Any, scores: Any) -> Any:
+    def both(learner: Tunable, views: Any, scores: Any) -> Any:
         if not seen:  # from now on each forward pass of the backbone leaves its features here
             learner.net.register_forward_hook(lambda net, given, made: seen.update(features=made[0]))
             learner.features(views)
-        wanted = teacher(views)
+        wanted = taught_by(views)
         left = (ours(seen["features"]) - theirs(wanted)).square().sum(1).mean() / variance
-        return WEIGHT * dist(scores, says(wanted)) + FEATURES_WEIGHT * left
+        return WEIGHT * losses.dist(scores, says(wanted)) + FEATURES_WEIGHT * left
 
-    return further
-
-
-def dist(scores: Any, wanted: Any) -> Any:
-    """One minus Pearson's correlation of probabilities, over the labels of an image and over the images of a label.
-
-    Args:
-        scores: ``(n, labels)`` of the student, before softmax.
-        wanted: ``(n, labels)`` of the teacher.
-
-    Returns:
-        The sum of both means, 0 to 4 (Huang et al. 2022, equations 8 to 10).
-    """
-    a, b = scores.softmax(1), wanted.softmax(1)
-    return (1 - _correlation(a, b)).mean() + (1 - _correlation(a.T, b.T)).mean()
+    return both
 
 
-def plain_divergence(scores: Any, wanted: Any) -> Any:
-    """Kullback-Leibler divergence at :data:`KL_TEMPERATURE`, times its square (Hinton et al. 2015)."""
-    t = KL_TEMPERATURE
-    said, true = (scores / t).log_softmax(1), (wanted / t).log_softmax(1)
-    return t * t * torch.nn.functional.kl_div(said, true, reduction="batchmean", log_target=True)
-
-
-def _correlation(a: Any, b: Any) -> Any:
-    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-8)
-
-
-def _views(parent: Parent, features: NDArray[np.float64]) -> tuple[_View, _View, float]:
+def component_views(parent: Parent, features: NDArray[np.float64]) -> tuple[_View, _View, float]:
     """The teacher's principal components, the student's features mapped to them in closed form, and their variance."""
     theirs = parent.parts["train"].x
     mean, deviation = theirs.mean(0), _deviation(theirs)
@@ -251,7 +226,7 @@ def answer(parent: Parent) -> Callable[[Any], Any]:
     return lambda features: features @ w + b
 
 
-def _teacher(parent: Parent) -> Callable[[Any], Any]:
+def teacher(parent: Parent) -> Callable[[Any], Any]:
     """Features of views ``(n, 3, side, side)``, 0 to 255, by the parent's torch network.
 
     By its graph where there is none, e.g. because the parent is in whole numbers.
