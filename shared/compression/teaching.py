@@ -147,7 +147,8 @@ def _learnt(
     part = parent.parts["train"]
     start = first_head(parent, features)
     recipe = replace(recipe, seed=seed, threads=parent.work.recipe.threads)
-    tuning = replace(recipe.tuning, epochs=epochs, image_size=0)
+    # A cut or narrower network has to learn in its first layers as much as in its last ones.
+    tuning = replace(recipe.tuning, epochs=epochs, layer_decay=1.0)
     plan = Plan(net.image_size, min(BATCH, len(part.rows)), 0.0, epochs, False)
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
         beside = further(parent, features, loss)
