@@ -12,8 +12,10 @@ from shared.training.backbones import torch
 
 layers: Any = require("timm.layers", extra="train")
 
-RIDGE = 1e-2
-"""About the inherited weights, relative to the mean variance of a layer's inputs."""
+RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e6)
+"""About the inherited weights, relative to the mean variance of a layer's inputs; the last one leaves them alone."""
+JUDGES = 4
+"""One in so many images is set aside to choose the ridge on."""
 ROWS = 6000
 """Places over all images from which a layer is solved."""
 MOST_INPUTS = 1200
@@ -86,20 +88,30 @@ def _outputs(wide: Any, names: Sequence[str], kept: Mapping[str, Any], batches: 
 
 def _solve(net: Any, layer: Any, norm: Any, wanted: Any, batches: Sequence[Any]) -> None:
     """Ridge about the inherited weights; what is constant goes into the bias or the normalisation's mean."""
-    x = _inputs(net, layer, batches).double()
+    x, y = _inputs(net, layer, batches).double(), wanted.double()
     inherited = layer.weight.flatten(1).double()
-    middle, goal = x.mean(0), wanted.double().mean(0)
-    a = x - middle
-    left = wanted.double() - goal - a @ inherited.T
-    gram = a.T @ a
-    gram.diagonal().add_(RIDGE * gram.diagonal().mean())
-    weight = inherited + torch.linalg.solve(gram, a.T @ left).T
+    judge = len(x) - len(x) // JUDGES  # whole images: those of the last batches
+    errors = [
+        float((x[judge:] @ weight.T + constant - y[judge:]).square().mean())
+        for weight, constant in (_ridge(x[:judge], y[:judge], inherited, strength) for strength in RIDGES)
+    ]
+    weight, constant = _ridge(x, y, inherited, RIDGES[min(range(len(errors)), key=errors.__getitem__)])
     layer.weight.copy_(weight.view_as(layer.weight))
-    constant = goal - weight @ middle
     if layer.bias is not None:
         layer.bias.copy_(constant)
     else:
         norm.running_mean.sub_(constant.float())
+
+
+def _ridge(x: Any, y: Any, inherited: Any, strength: float) -> tuple[Any, Any]:
+    """Weights ``(outputs, inputs)`` and constant ``(outputs,)`` from rows ``(n, inputs)`` to ``(n, outputs)``."""
+    middle, goal = x.mean(0), y.mean(0)
+    a = x - middle
+    gram = a.T @ a
+    left = a.T @ (y - goal - a @ inherited.T)
+    gram.diagonal().add_(strength * gram.diagonal().mean() + 1e-12)
+    weight = inherited + torch.linalg.solve(gram, left).T
+    return weight, goal - weight @ middle
 
 
 def _inputs(net: Any, layer: Any, batches: Sequence[Any]) -> Any:

@@ -153,16 +153,16 @@ def test_with_the_teacher_the_students_features_come_closer_to_the_teachers(
     part, held = parent.parts["train"], parent.parts["validation"]
     left = {}
     for loss in ("none", "dist"):
-        features = np.stack([f for f in parity.torch_features(net, _pictures(parent, part))]).astype(np.float64)
+        features = parity.torch_features(net, _pictures(parent, part)).astype(np.float64)
         start = teaching.first_head(parent, features)
+        theirs, ours, variance = teaching.component_views(parent, features)
         further = teaching.further(parent, features, loss)
         plan = Plan(net.image_size, 16, 0.0, 4, False)
         tuning = replace(of.tuning, epochs=4)
         run = whole.once(net, start, plan, teaching.reader(parent, part), part.y, of, tuning, 0, np.inf, None, further)
         made = learning.finished(run, run.progress.average).net
-        known, unseen = (parity.torch_features(made, _pictures(parent, p)).astype(np.float64) for p in (part, held))
-        theirs, ours, variance = teaching.component_views(parent, known)
-        distance = ours(torch.from_numpy(unseen).float()) - theirs(torch.from_numpy(held.x).float())
+        unseen = torch.from_numpy(parity.torch_features(made, _pictures(parent, held)))
+        distance = ours(unseen) - theirs(torch.from_numpy(held.x).float())
         left[loss] = float(distance.square().sum(1).mean()) / variance
     assert left["dist"] < 0.95 * left["none"], json.dumps(left)
 
