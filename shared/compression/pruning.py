@@ -15,6 +15,7 @@ from shared.errors import BundleError, ConfigError, ExportError, Offline, requir
 from shared.export import parity
 from shared.inference import bundle as bundles
 from shared.recipe import Recipe
+from shared.training import backbones, kept_backbone
 from shared.training.backbones import FieldNet, torch
 
 ROUND_TO = 8
@@ -146,6 +147,24 @@ def as_fast(parent: Parent, net: FieldNet, of: Recipe, need: Mapping[str, Any], 
     return best
 
 
+def _check_comes_back(net: FieldNet, of: Recipe) -> None:
+    """Whether the shapes of its tensors are enough to build a network again, as a bundle does.
+
+    Raises:
+        ValueError: It comes back as another one; torch raises its own where it does not come back at all.
+    """
+    state = net.model.state_dict()
+    model = backbones.bare(replace(of, image_size=net.image_size))
+    kept_backbone.fit_shapes(model, state)
+    model.num_features = net.model.num_features
+    model.load_state_dict(state)
+    again = FieldNet(model.eval(), replace(of, image_size=net.image_size), net.mean, net.std).eval()
+    pixels = torch.linspace(-1, 1, 3 * net.image_size**2).view(1, 3, net.image_size, net.image_size)
+    with torch.inference_mode():
+        if not torch.equal(net(pixels)[0], again(pixels)[0]):
+            raise ValueError("rebuilt by its shapes it gives other features")
+
+
 def taken_out(net: FieldNet, of: Recipe, need: Mapping[str, Any], ratio: float) -> Cut:
     """A copy of a network without the channels that are needed least, wherever they are used.
 
@@ -186,7 +205,7 @@ def taken_out(net: FieldNet, of: Recipe, need: Mapping[str, Any], ratio: float) 
         if net.use_final:
             model.num_features = made._maps(torch.zeros(1, 3, net.image_size, net.image_size))[0].shape[1]
         narrower = FieldNet(model, replace(of, image_size=net.image_size), net.mean, net.std).eval()
-        narrower(torch.zeros(1, 3, net.image_size, net.image_size))
+        _check_comes_back(narrower, of)
     except Exception as error:  # the tracer and the cut network fail in many ways
         raise ConfigError(
             f"prune: the channels of {of.backbone or 'the backbone'} cannot be taken out ({type(error).__name__}); "

@@ -36,7 +36,7 @@ def distilled(bundle: Path, pictures: Path, cache: Path, tmp_path_factory: pytes
     out = tmp_path_factory.mktemp("distilled") / "student.bundle"
     manifest, _ = sources.read(pictures)
     recipe = Compression(allowed=WIDE, threads=1, distil=Distil(epochs=2))
-    compress(bundle, manifest, recipe, "distil", out, cache=cache, budget_seconds=300, say=quiet)
+    compress(bundle, manifest, recipe, "distil", out, cache=cache, budget_seconds=3000, say=quiet)
     return out
 
 
