@@ -1,6 +1,6 @@
 """Compression: a bundle and its images in, a smaller bundle of the same answers out, or the reason why there is none.
 
-Every method proposes candidates, the least changed first; the first one that keeps the limits against its parent is
+Every method proposes candidates, the one most wanted first; the first one that keeps the limits against its parent is
 measured like any build, gets a temperature, thresholds and a certificate of its own, and is written. So methods chain.
 """
 
@@ -35,7 +35,7 @@ _ROOMS = {"distil": "distillation", "prune": "pruning", "quantize": "quantizatio
 
 class _Room(Protocol):
     def rungs(self, parent: Parent, recipe: Compression) -> Iterator[Candidate]:
-        """Candidates, the least changed first; it is not asked for another once one keeps the limits."""
+        """Candidates, the one most wanted first; it is not asked for another once one keeps the limits."""
 
 
 def to_stderr(text: str) -> None:
