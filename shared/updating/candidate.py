@@ -108,7 +108,9 @@ def make(runtime: Runtime, parent: Model, after: Memory, pictures: Sequence[NDAr
     head = after.sums.head(strength, honest or float(card_before["temperature"]))
     z = head.standardise(after.held.features[[s == "validation" for s in after.held.splits]])
     count = sum(block.count for block in after.sums.blocks.values())
-    novel = novelty.from_covariance(after.sums.covariance(head.deviation), count, z)
+    novel = novelty.from_covariance(
+        after.sums.covariance(head.deviation), count, z, eight_bits=graph.in_whole_numbers(parent.before)
+    )
     work, rows, known = _work(runtime, after)
     extractor = features.Extractor(
         parent.before, {k: v for k, v in card_before["backbone"].items() if k not in ("image_size", "features")},
