@@ -301,9 +301,7 @@ def test_where_squeeze_excite_collapses_the_ladder_says_which_layers_it_took_bac
         search=False, finetune=False,
     )  # fmt: skip
     build(pictures, tmp_path / "parent", recipe=recipe, budget_seconds=120, cache=cache)
-    first = Quantization(
-        images=24, calibration="minmax", everything=True, reduce_range=False, left_out=(0.05,), recovery=0
-    )
+    first = Quantization(images=24, calibration="minmax", everything=True, left_out=(0.05, 0.2), recovery=0)
     wide = Compression(allowed=Allowed(drop=0.08, label_drop=0.25, brier=0.1), quantize=first, threads=1)
     compress(tmp_path / "parent", manifest, wide, "quantize", tmp_path / "small", cache=cache, say=lambda _: None)
     step = Runtime.open(tmp_path / "small").bundle.card["compression"][-1]
