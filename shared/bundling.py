@@ -13,6 +13,7 @@ from shared.building.adopt import Trial
 from shared.building.work import Work, parts, some_pictures
 from shared.data.manifest import Row
 from shared.errors import Problem
+from shared.export import graph
 from shared.inference import Bundle, nearest, novelty
 from shared.updating import memory
 
@@ -63,7 +64,11 @@ def packed(
         own = parts(work, rows, best.known)
         train = own["train"]
         z = {s: best.head.standardise(own[s].x) for s in ("train", "validation") if len(own[s].rows)}
-        novel = novelty.fit(z["train"], z.get("validation", z["train"][:0]))
+        novel = novelty.fit(
+            z["train"],
+            z.get("validation", z["train"][:0]),
+            eight_bits=graph.in_whole_numbers(best.extractor.model),
+        )
         exemplars = nearest.fit(
             train.x,
             [row.sample.id for row in train.rows],

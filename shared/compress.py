@@ -22,12 +22,12 @@ from shared.compression import judging, latency, parent
 from shared.compression.parent import Parent, Say
 from shared.compression.recipe import Compression
 from shared.data.manifest import Manifest
-from shared.errors import BundleError
+from shared.errors import BundleError, ExportError
 from shared.evaluate import SAMPLES
 from shared.inference import bundle as bundles
 from shared.reporting import build_page
 from shared.reporting.paired import paired
-from shared.updating.gate import Gate, Refused, record
+from shared.updating.gate import Check, Gate, Refused, record
 
 Method = Literal["distil", "prune", "quantize"]
 _ROOMS = {"distil": "distillation", "prune": "pruning", "quantize": "quantization"}
@@ -84,7 +84,10 @@ def compress(
         gate = judging.judged(own, candidate, recipe.allowed)
         made = None
         if gate.passed:
-            made, gate = _packed(own, trials, candidate, gate, recipe, method)
+            try:
+                made, gate = _packed(own, trials, candidate, gate, recipe, method)
+            except ExportError as error:  # two runtimes would not agree about this one; the next may do better
+                gate = Gate((*gate.checks, Check("runtimes", False, str(error))))
         trials.append(_trial(own, candidate, gate))
         say(f"{candidate.name}: {gate}")
         if made is not None and gate.passed:

@@ -27,6 +27,8 @@ class Kept(Protocol):
 
 TOLERANCE = 1e-4
 """Largest difference between a probability of the graph (float32) and of the head (float64)."""
+ROUNDING_MARGIN = 4.0
+"""Times what two ways of computing whole numbers differ by on the golden inputs, here, is what processors may."""
 
 
 def whole_model(
@@ -62,9 +64,33 @@ def whole_model(
     patterns = golden_patterns()
     probabilities, scores = session.run(["probabilities", "scores"], {"image": np.stack(patterns)})
     golden = [runtime.golden(i, p, s) for i, p, s in zip(patterns, probabilities, scores, strict=True)]
-    model = graph.with_head(features, head, novel, {**metadata, "golden": golden})
     agreement = {"head_images": len(pictures), "head_max_probability_difference": difference}
+    stated = {}
+    if graph.in_whole_numbers(features):
+        stated["tolerance"] = _tolerance(model, patterns, probabilities, scores)
+        agreement["golden_tolerance"] = stated["tolerance"]
+    model = graph.with_head(features, head, novel, {**metadata, **stated, "golden": golden})
     return model.SerializeToString(), agreement
+
+
+def _tolerance(
+    model: Any, patterns: Sequence[NDArray[np.uint8]], probabilities: NDArray[np.float32], scores: NDArray[np.float32]
+) -> float:
+    """By how much the golden answers of a model in whole numbers may differ where another runtime computes it.
+
+    Raises:
+        ExportError: By more than a self-test may allow.
+    """
+    plain = runtime.session(model.SerializeToString(), as_written=True)
+    other, further = plain.run(["probabilities", "scores"], {"image": np.stack(patterns)})
+    largest = np.maximum(np.abs(scores).max(1, keepdims=True), 1.0)
+    seen = max(float(np.abs(other - probabilities).max()), float((np.abs(further - scores) / largest).max()))
+    if not ROUNDING_MARGIN * seen <= runtime.MOST_TOLERANCE:
+        raise ExportError(
+            f"two ways of rounding differ by {seen:.2g} in a golden answer, and {ROUNDING_MARGIN:g} times that is more "
+            f"than the allowed {runtime.MOST_TOLERANCE:g}; nothing was written"
+        )
+    return max(ROUNDING_MARGIN * seen, runtime.SELF_TEST_TOLERANCE)
 
 
 def golden_patterns() -> list[NDArray[np.uint8]]:

@@ -20,6 +20,7 @@ from shared.data.manifest import SPLITS, Manifest, Row
 from shared.deadline import Deadline
 from shared.errors import DataError, Problem
 from shared.evaluate import SAMPLES
+from shared.export.graph import Head
 from shared.inference import Bundle, Runtime, calibration
 from shared.recipe import Recipe
 from shared.training import features, kept_backbone
@@ -165,15 +166,17 @@ def refitted(parent: Parent, name: str, extractor: Extractor, image_size: int, k
     return replace(made, name=name, image_size=image_size)
 
 
-def with_head_kept(parent: Parent, name: str, extractor: Extractor, known: Vectors) -> Candidate:
-    """A candidate with the parent's head on almost the same features.
+def with_head_kept(
+    parent: Parent, name: str, extractor: Extractor, known: Vectors, head: Head | None = None
+) -> Candidate:
+    """A candidate with the parent's head, or one made from it, on almost the same features.
 
     Its temperature is the one at which its probabilities for the training images are closest to the parent's: the
     smaller model is as sure as its parent, and no held-out image was needed to find out.
     """
     old, new = parent.parts["train"], parent.of(known)["train"]
-    head = parent.candidate.head
-    target = calibration.softmax(head.scores(old.x))
+    target = calibration.softmax(parent.candidate.head.scores(old.x))
+    head = head or parent.candidate.head
     temperature = head.temperature * matching_temperature(head.scores(new.x), target)
     return replace(
         parent.candidate,

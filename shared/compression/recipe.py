@@ -88,11 +88,49 @@ class Prune:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """How a network is put into whole numbers.
+
+    Attributes:
+        engine: ``onnxruntime``, or ``nncf`` for OpenVINO's accuracy control.
+        images: Training images, balanced over the labels, on which ranges and losses are measured.
+        calibration: ``percentile`` cuts rare extremes off; ``minmax`` covers all that was seen.
+        percentile: Share of the values that the range covers, in per cent, above 50 to 100.
+        reduce_range: Weights of 7 bits. Processors without VNNI overflow on 8, and a bundle travels: what was measured
+            here must hold elsewhere.
+        everything: Round all operators, features and their statistics included; for comparison, it often collapses.
+        left_out: Shares of the layers, worst first, that stay float32 in the later rungs.
+        recovery: Share of the time left for training in whole numbers; 0 leaves it out.
+    """
+
+    engine: str = "onnxruntime"
+    images: int = 128
+    calibration: str = "percentile"
+    percentile: float = 99.99
+    reduce_range: bool = True
+    everything: bool = False
+    left_out: tuple[float, ...] = (0.1, 0.25)
+    recovery: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("onnxruntime", "nncf"):
+            raise ValueError(f"engine is {self.engine!r}; allowed are onnxruntime and nncf")
+        if self.calibration not in ("percentile", "minmax"):
+            raise ValueError(f"calibration is {self.calibration!r}; allowed are percentile and minmax")
+        _check("images", self.images, self.images >= 8, "8 or more")
+        _check("percentile", self.percentile, 50 < self.percentile <= 100, "above 50 to 100")
+        _check("recovery", self.recovery, 0 <= self.recovery < 1, "0 to below 1")
+        for share in self.left_out:
+            _check("left_out", share, 0 < share < 1, "above 0 and below 1")
+
+
+@dataclass(frozen=True)
 class Compression:
     """All that a compression depends on, beside the bundle and its images.
 
     Attributes:
         allowed: What the smaller model may lose.
+        quantize: Settings of ``loupe quantize``.
         threads: Threads, 0 means all cores.
         seed: Seed of everything random.
         distil: The student.
@@ -100,6 +138,7 @@ class Compression:
     """
 
     allowed: Allowed = field(default_factory=Allowed)
+    quantize: Quantization = field(default_factory=Quantization)
     threads: int = 0
     seed: int = 0
     distil: Distil = field(default_factory=Distil)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import require
-from shared.inference.novelty import Novelty
+from shared.inference.novelty import Novelty, levels
 
 onnx: Any = require("onnx", extra="train")
 
@@ -111,12 +111,16 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
         novelty: The novelty statistics.
         metadata: Written into ``metadata_props["loupe"]`` as JSON.
 
+    Behind a network in whole numbers the directions of the novelty are stored in 8 bits too: they would weigh a fifth
+    of the file, and it is for the caller to fit them so (``eight_bits``).
+
     Returns:
         A new ModelProto with outputs ``probabilities``, ``scores`` (before softmax), ``novelty``, ``class_map`` and
         ``features``.
     """
     model = onnx.ModelProto()
     model.CopyFrom(features)
+    whole = in_whole_numbers(features)
     weights = head.weights / head.temperature
     per_feature = weights / head.deviation[:, None]
     constant = head.bias / head.temperature - (head.mean / head.deviation) @ weights
@@ -128,10 +132,10 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
         "loupe_map_weights": per_feature.T[:, :, None, None],
         "loupe_map_bias": constant,
         "loupe_inverse_deviations": 1.0 / novelty.deviations,
-        "loupe_plain": novelty.plain,
         "loupe_residual": np.array(1.0 / novelty.residual_variance),
         "loupe_novelty_scale": np.array(1.0 / novelty.scale),
     }
+    directions = _directions(model, novelty, whole=whole)
     model.graph.node.extend(
         [
             _node("Sub", ["features", "loupe_mean"], "loupe_centred"),
@@ -140,7 +144,7 @@ def with_head(features: Any, head: Head, novelty: Novelty, metadata: Mapping[str
             _node("Add", ["loupe_raw", "loupe_bias"], "scores"),
             _node("Softmax", ["scores"], "probabilities", axis=1),
             _node("Conv", ["field", "loupe_map_weights", "loupe_map_bias"], "class_map"),
-            *_novelty_nodes(),
+            *_novelty_nodes(directions),
         ]
     )
     model.graph.initializer.extend(
@@ -183,8 +187,12 @@ def taken_apart(model: Any) -> tuple[Any, Head, Novelty]:
         numbers["loupe_bias"],
         1.0,
     )
+    plain = numbers.get("loupe_plain")
+    if plain is None:
+        directions = next(i for i in model.graph.initializer if i.name == "loupe_plain")
+        plain = onnx.numpy_helper.to_array(directions) * numbers["loupe_plain_scale"]
     novel = Novelty(
-        numbers["loupe_plain"].astype(np.float32),
+        plain.astype(np.float32),
         (1.0 / numbers["loupe_inverse_deviations"]).astype(np.float32),
         1.0 / numbers["loupe_residual"].item(),
         1.0 / numbers["loupe_novelty_scale"].item(),
@@ -206,9 +214,32 @@ def _per_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values.reshape(1, 3, 1, 1) if len(set(values.tolist())) > 1 else values[:1].reshape(1, 1, 1, 1)
 
 
-def _novelty_nodes() -> list[Any]:
+def _directions(model: Any, novelty: Novelty, *, whole: bool) -> str:
+    """Store the main directions, in 8 bits where asked for; the name of the tensor that holds them as real numbers."""
+    if not whole:
+        plain = novelty.plain.astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(plain, "loupe_plain"))
+        return "loupe_plain"
+    stored = dict(zip(("loupe_plain", "loupe_plain_scale"), levels(novelty.plain), strict=True))
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in stored.items())
+    # Not DequantizeLinear: runtimes fuse that with the product behind it, and round the features too.
+    model.graph.node.extend(
+        [
+            _node("Cast", ["loupe_plain"], "loupe_plain_levels", to=onnx.TensorProto.FLOAT),
+            _node("Mul", ["loupe_plain_levels", "loupe_plain_scale"], "loupe_plain_real"),
+        ]
+    )
+    return "loupe_plain_real"
+
+
+def in_whole_numbers(model: Any) -> bool:
+    """Whether a graph rounds to 8 bits anywhere, as :mod:`shared.compression.qdq` makes it."""
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+
+
+def _novelty_nodes(directions: str) -> list[Any]:
     return [
-        _node("MatMul", ["loupe_z", "loupe_plain"], "loupe_along"),
+        _node("MatMul", ["loupe_z", directions], "loupe_along"),
         _node("Mul", ["loupe_along", "loupe_inverse_deviations"], "loupe_inside"),
         _node("ReduceSumSquare", ["loupe_inside", "loupe_axis"], "loupe_inside2", keepdims=0),
         _node("ReduceSumSquare", ["loupe_z", "loupe_axis"], "loupe_z2", keepdims=0),

@@ -81,20 +81,28 @@ class RejectLimit:
         return said
 
 
-def fit(train: NDArray[np.floating], held_out: NDArray[np.floating], *, components: int = 64) -> Novelty:
+def fit(
+    train: NDArray[np.floating], held_out: NDArray[np.floating], *, components: int = 64, eight_bits: bool = False
+) -> Novelty:
     """Fit on training images and scale on images that were held out.
 
     Args:
         train: Standardised features ``(n, features)``.
         held_out: Standardised features ``(m, features)`` of other images.
         components: Most main directions to keep.
+        eight_bits: Whether the directions are rounded, see :func:`levels`.
     """
     plain, values, total = principal(train, max(1, min(components, len(train) // 4, np.shape(train)[1] - 1)))
-    return _scaled(plain, values, total, held_out)
+    return _scaled(_rounded(plain) if eight_bits else plain, values, total, held_out)
 
 
 def from_covariance(
-    covariance: NDArray[np.float64], n: int, held_out: NDArray[np.floating], *, components: int = 64
+    covariance: NDArray[np.float64],
+    n: int,
+    held_out: NDArray[np.floating],
+    *,
+    components: int = 64,
+    eight_bits: bool = False,
 ) -> Novelty:
     """The same as :func:`fit`, where of the training images only their covariance is known.
 
@@ -103,12 +111,24 @@ def from_covariance(
         n: Number of training images.
         held_out: Standardised features ``(m, features)`` of other images.
         components: Most main directions to keep.
+        eight_bits: Whether the directions are rounded, see :func:`levels`.
     """
     features = len(covariance)
     k = max(1, min(components, n // 4, features - 1))
     values, vectors = np.linalg.eigh(covariance)
     values, plain = np.maximum(values[::-1][:k], 1e-9), vectors[:, ::-1][:, :k]
-    return _scaled(plain, values, float(covariance.trace()), held_out)
+    return _scaled(_rounded(plain) if eight_bits else plain, values, float(covariance.trace()), held_out)
+
+
+def levels(plain: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Directions in whole numbers of 8 bits: ``(features, k)`` int8 and the scale ``(k,)`` of each direction."""
+    scale = (np.abs(plain).max(0) / 127).astype(np.float32)
+    return np.round(plain / scale).astype(np.int8), scale
+
+
+def _rounded(plain: NDArray[np.float64]) -> NDArray[np.float64]:
+    whole, scale = levels(plain)
+    return whole.astype(np.float64) * scale
 
 
 def _scaled(

@@ -184,7 +184,8 @@ def fitted(
     head = after.sums.head(strength, honest or float(card_before["temperature"]))
     z = head.standardise(after.held.features[[s == "validation" for s in after.held.splits]])
     count = sum(block.count for block in after.sums.blocks.values())
-    novel = novelty.from_covariance(after.sums.covariance(head.deviation), count, z)
+    eight_bits = graph.in_whole_numbers(backbone.model)
+    novel = novelty.from_covariance(after.sums.covariance(head.deviation), count, z, eight_bits=eight_bits)
     work, rows, known = _work(runtime, after, say)
     image_size = int(card_before["backbone"]["image_size"])
     about = "ridge, closed form, labels weighted equally, over the sums of old and new images"
