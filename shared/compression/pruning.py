@@ -1,6 +1,7 @@
 """Pruning: whole channels are taken out of a network, wherever they are used, until it is as fast as was asked for."""
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from shared.building.candidates import Candidate
 from shared.compression import latency, reconstruction, teaching
 from shared.compression.parent import Parent, seconds_left
 from shared.compression.recipe import Compression
-from shared.errors import BundleError, ConfigError, ExportError, Offline, require
+from shared.errors import BundleError, ConfigError, ExportError, MissingDependency, Offline, require
 from shared.export import parity
 from shared.inference import bundle as bundles
 from shared.recipe import Recipe
@@ -148,6 +149,28 @@ def as_fast(parent: Parent, net: FieldNet, of: Recipe, need: Mapping[str, Any], 
     return best
 
 
+def _take(made: FieldNet, kept: dict[str, Any], ratio: float) -> None:
+    """Take channels out in place, their need in the gradients; ``kept`` follows."""
+    tp = require("torch_pruning", extra="compress")
+    names = {module: name for name, module in made.named_modules()}
+    outputs = (tp.prune_conv_out_channels, tp.prune_depthwise_conv_out_channels)
+    pruner = tp.pruner.BasePruner(
+        made,
+        torch.zeros(1, 3, made.image_size, made.image_size),
+        tp.importance.GroupHessianImportance(group_reduction="sum"),
+        global_pruning=True,
+        pruning_ratio=ratio,
+        max_pruning_ratio=MOST,
+        round_to=ROUND_TO,
+    )
+    for group in pruner.step(interactive=True):
+        for dependency, channels in group:
+            name = names.get(dependency.target.module, "")
+            if dependency.handler in outputs and name in kept:
+                kept[name] = torch.from_numpy(np.delete(kept[name].numpy(), channels))
+        group.prune()
+
+
 def _check_comes_back(net: FieldNet, of: Recipe) -> None:
     """Whether the shapes of its tensors are enough to build a network again, as a bundle does.
 
@@ -178,35 +201,21 @@ def taken_out(net: FieldNet, of: Recipe, need: Mapping[str, Any], ratio: float) 
     Raises:
         ConfigError: torch-pruning cannot follow its channels.
     """
-    tp = require("torch_pruning", extra="compress")
     made = copy.deepcopy(net).requires_grad_(True)
     for name, parameter in made.named_parameters():
         parameter.grad = need[name].clone() if name in need else None
-    names = {module: name for name, module in made.named_modules()}
-    kept = {n: torch.arange(m.out_channels) for m, n in names.items() if isinstance(m, torch.nn.Conv2d)}
-    outputs = (tp.prune_conv_out_channels, tp.prune_depthwise_conv_out_channels)
+    kept = {n: torch.arange(m.out_channels) for n, m in made.named_modules() if isinstance(m, torch.nn.Conv2d)}
     try:
-        pruner = tp.pruner.BasePruner(
-            made,
-            torch.zeros(1, 3, net.image_size, net.image_size),
-            tp.importance.GroupHessianImportance(group_reduction="sum"),
-            global_pruning=True,
-            pruning_ratio=ratio,
-            max_pruning_ratio=MOST,
-            round_to=ROUND_TO,
-        )
-        for group in pruner.step(interactive=True):
-            for dependency, channels in group:
-                name = names.get(dependency.target.module, "")
-                if dependency.handler in outputs and name in kept:
-                    left = np.delete(kept[name].numpy(), channels)
-                    kept[name] = torch.from_numpy(left)
-            group.prune()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parameters that no layer owns: what cannot be followed fails below
+            _take(made, kept, ratio)
         model = made.model.eval().requires_grad_(False)
         if net.use_final:
             model.num_features = made._maps(torch.zeros(1, 3, net.image_size, net.image_size))[0].shape[1]
         narrower = FieldNet(model, replace(of, image_size=net.image_size), net.mean, net.std).eval()
         _check_comes_back(narrower, of)
+    except MissingDependency:
+        raise
     except Exception as error:  # the tracer and the cut network fail in many ways
         raise ConfigError(
             f"prune: the channels of {of.backbone or 'the backbone'} cannot be taken out ({type(error).__name__}); "
