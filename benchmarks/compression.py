@@ -6,10 +6,11 @@
 PHOTOGRAPHS holds one folder per set with ``labels.csv`` (path,label,group). For each backbone and set a parent is
 built, then every step is made by its command (``loupe distil``, ``loupe prune``, ``loupe quantize``) from the parent
 or, in a chain, from the bundle before it. ``student alone`` and ``plain KL`` are the same student, for the same time,
-without a teacher and with plain divergence. The limits are opened wide, so that what would be refused is seen too; the
-last column but one says whether the default limits would have held. Balanced accuracy, worst label and flips are of the
-test images, which chose nothing, against the parent; times are measured in turns on one core. Bundles lie in ``--keep``
-and results in ``--out``, so that the measurement can be spread over several sittings. Prints Markdown.
+without a teacher and with plain divergence. The limits are opened wide, so that what would be refused is seen too
+(whole numbers only after every rung of their ladder was refused); the last column but one says whether the default
+limits would have held. Balanced accuracy, worst label and flips are of the test images, which chose nothing, against
+the parent; times are measured in turns on one core. Bundles lie in ``--keep`` and results in ``--out``, so that the
+measurement can be spread over several sittings. Prints Markdown.
 
 ``embedded`` needs nothing, ``mobilenetv2_100`` needs ``--standin`` (ImageNet weights), ``efficientnet_b0`` starts from
 random weights, as no others are at hand, and learns from the set itself.
@@ -76,9 +77,17 @@ def made(options: argparse.Namespace, name: str, backbone: str, step: str) -> Pa
     source = made(options, name, backbone, before)
     out = folder(options, name, backbone) / f"{step.replace(', ', '-').replace(' ', '-')}.bundle"
     if not out.exists():
-        values = [part for value in (*OPEN, *settings, *options.set) for part in ("--set", value)]
         data = options.photographs / name / "labels.csv"
-        loupe(verb, source, data, "-o", out, "--budget", options.budget, *values, *cache(options))
+        whole = [verb, source, data, "-o", out, "--budget", options.budget, *cache(options)]
+        own = [part for value in (*settings, *options.set) for part in ("--set", value)]
+        opened = [part for value in OPEN for part in ("--set", value)]
+        try:
+            # A ladder with open limits would stop at its first rung.
+            loupe(*whole, *(own if verb == "quantize" else [*opened, *own]))
+        except subprocess.CalledProcessError:
+            if verb != "quantize":
+                raise
+            loupe(*whole, *opened, *own)
     return out
 
 
