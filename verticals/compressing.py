@@ -1,5 +1,6 @@
 """Verbs that make a bundle smaller: distilled, pruned, in whole numbers. Each takes a bundle, so that they chain."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def _verb(method: Any) -> click.Command:
         seconds = parse_seconds(budget)
         recipe = config.load(Compression, *([recipe_file] if recipe_file else []), overrides=overrides)
         place = registry.resolve(bundle)
-        manifest, _ = sources.read(data, taxonomy=taxonomy_of(bundles.load(place).vertical))
+        manifest, problems = sources.read(data, taxonomy=taxonomy_of(bundles.load(place).vertical))
+        for problem in problems:
+            print(f"left out: {problem}", file=sys.stderr)
         facts = compress(
             place, manifest, recipe, method, out, cache=cache or user_cache_path("loupe"), budget_seconds=seconds
         )

@@ -69,11 +69,7 @@ class Parent:
         return parts(self.work, self.rows, known)
 
     def features(self, extractor: Extractor) -> Vectors:
-        """Features of every image by another graph.
-
-        Raises:
-            DataError: The time was up before all were there.
-        """
+        """Features of every image by another graph."""
         known, _ = features.compute(
             extractor, self.work.manifest, self.rows, threads=self.work.recipe.threads, until=np.inf
         )
