@@ -3,11 +3,12 @@
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from torch.distributed.elastic.multiprocessing.errors import record
 
@@ -91,5 +92,22 @@ def _voice(folder: Path, team: Ranks) -> Callable[[str], None]:
     return say
 
 
+def _leave(code: int) -> NoReturn:
+    """End this process as it is, without taking the interpreter apart.
+
+    A mesh of shards keeps its process groups past ``destroy_process_group``; a worker of gloo that still lets go of a
+    tensor then asks for the interpreter's lock, and a process that is finalising ends that thread, and so itself, with
+    SIGABRT.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:
+        traceback.print_exc()
+        _leave(1)
+    _leave(0)
