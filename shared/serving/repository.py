@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared import cores
 from shared.errors import BundleError, ConfigError, LoupeError
 from shared.inference import Runtime, registry
 from shared.records import Decision
@@ -75,7 +76,8 @@ class Repository:
         self, paths: Sequence[Path], judge: Callable[[str], Judge], limits: Limits, telemetry: Telemetry, threads: int
     ) -> None:
         self._paths = names(paths)
-        self._judge, self._limits, self._telemetry, self._threads = judge, limits, telemetry, threads
+        self._judge, self._limits, self._telemetry = judge, limits, telemetry
+        self._threads = threads or cores.available()
         self._served: dict[str, Served] = {}
         self._reasons: dict[str, str] = {}
         self._loading: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in self._paths}
@@ -123,13 +125,13 @@ class Repository:
         path = self._path(name)
         async with self._loading[name]:
             try:
-                runtime = await asyncio.to_thread(lambda: Runtime.open(registry.resolve(path), threads=self._threads))
+                runtime, narrow = await asyncio.to_thread(_opened, path, self._threads)
                 judge = await asyncio.to_thread(self._judge, runtime.bundle.vertical)
             except LoupeError as error:
                 self._reasons[name] = f"not loaded: {error}"
                 raise
             ran = self._telemetry.ran(name)
-            batcher = Batcher(runtime, self._limits, ran=ran)
+            batcher = Batcher(runtime, self._limits, narrow=narrow, runs=self._threads, ran=ran)
             made = Served(name, runtime.bundle.hash[:12], runtime, batcher, judge)
             before, self._served[name] = self._served.get(name), made
             self._telemetry.watch(name, lambda: batcher.waiting)
@@ -166,6 +168,13 @@ class Repository:
             known = ", ".join(sorted(self._paths))
             raise UnknownModel(f"model {name!r} was not given to this server; it has: {known}")
         return self._paths[name]
+
+
+def _opened(path: Path, threads: int) -> tuple[Runtime, Runtime]:
+    """A model that uses all its threads at once, and the same one for many runs at once with one thread each."""
+    path = registry.resolve(path)  # once: a registry may move on while its model is read
+    wide = Runtime.open(path, threads=threads)
+    return wide, wide if threads == 1 else Runtime.open(path, threads=1)
 
 
 def names(paths: Sequence[Path]) -> Mapping[str, Path]:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from shared import cores
 from shared.training import stages
 from shared.training.backbones import torch
 from shared.training.launch import folder as folders
@@ -78,8 +79,7 @@ def choose_device(how: Launch, place: int, here: int, gpus: int) -> Any:
 def _for_all(job: Job, team: Ranks) -> Job:
     """The job with rank 0's times, and with this rank's share of the machine's cores."""
     first, until = team.agreed([job.first_until, job.until])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = job.recipe.threads or max(1, cores // team.local_world)
+    threads = job.recipe.threads or max(1, cores.available() // team.local_world)
     return replace(job, first_until=first, until=until, recipe=replace(job.recipe, threads=threads))
 
 

@@ -1,18 +1,39 @@
 """The queue before a model: the same answers as alone, bounds that hold, nobody forgotten."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shared.inference import Runtime
+from shared.inference import Answers, Runtime
 from shared.serving.batching import Batcher, Limits, Overloaded, TooLate
 
 
 def some(seed: int, count: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 256, (*rng.choice([40, 64, 90], 2), 3), dtype=np.uint8) for _ in range(count)]
+
+
+class Held:
+    """A runtime whose runs wait until they are let go."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.go, self.at_once, self.most = runtime, threading.Event(), 0, 0
+
+    def predict(self, pictures: list[np.ndarray], **wanted: bool) -> Answers:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        assert self.go.wait(60)
+        self.at_once -= 1
+        return self.runtime.predict(pictures, **wanted)
+
+
+async def taken(batcher: Batcher) -> None:
+    """Wait until nothing is in the queue."""
+    while batcher.waiting:
+        await asyncio.sleep(0.001)
 
 
 def test_answers_of_joined_requests_are_those_of_each_alone(bundle: Path) -> None:
@@ -40,13 +61,18 @@ def test_a_full_queue_refuses_and_a_passed_deadline_is_told(bundle: Path) -> Non
     runtime = Runtime.open(bundle, threads=1)
 
     async def crowd() -> tuple[int, int, int]:
-        batcher = Batcher(runtime, Limits(batch=1, images=5))
+        held = Held(runtime)
+        batcher = Batcher(held, Limits(batch=1, images=5))
+        first = batcher.ask(some(99, 1), class_map=False, features=False, seconds=None)
+        await taken(batcher)
         asked, refused = [], 0
         for i in range(12):
             try:
                 asked.append(batcher.ask(some(i, 1), class_map=False, features=False, seconds=0.0 if i == 3 else None))
             except Overloaded:
                 refused += 1
+        held.go.set()
+        await first
         found = await asyncio.gather(*asked, return_exceptions=True)
         await batcher.close()
         return refused, sum(isinstance(f, TooLate) for f in found), sum(hasattr(f, "novelty") for f in found)
@@ -86,11 +112,34 @@ def test_an_idle_model_that_may_wait_joins_what_comes_within_the_delay(bundle: P
     async def two_apart() -> None:
         batcher = Batcher(runtime, Limits(batch=8, delay_s=delay), ran=lambda images, _: runs.append(images))
         first = batcher.ask(some(1, 1), class_map=False, features=False, seconds=None)
-        await asyncio.sleep(0)  # the model is free, and would begin with the first
-        await asyncio.sleep(0)
+        if not delay:
+            await taken(batcher)  # the model is free, and begins with the first
         second = batcher.ask(some(2, 1), class_map=False, features=False, seconds=None)
         await asyncio.gather(first, second)
         await batcher.close()
 
     asyncio.run(two_apart())
     assert runs == ([2] if delay else [1, 1])
+
+
+def test_one_request_gets_the_whole_model_and_many_get_a_run_each(bundle: Path) -> None:
+    runtime = Runtime.open(bundle, threads=1)
+    wide, narrow = Held(runtime), Held(runtime)
+
+    async def three() -> list[int]:
+        batcher = Batcher(wide, Limits(batch=1), narrow=narrow, runs=2)
+        asked, waiting = [], []
+        for i in range(3):
+            asked.append(batcher.ask(some(i, 1), class_map=False, features=False, seconds=None))
+            if i < 2:
+                await taken(batcher)
+            waiting.append(batcher.waiting)
+        assert (wide.at_once, narrow.at_once) == (1, 1)  # the third waits: both runs are taken
+        wide.go.set()
+        narrow.go.set()
+        await asyncio.gather(*asked)
+        await batcher.close()
+        return waiting
+
+    assert asyncio.run(three()) == [0, 0, 1]
+    assert wide.most + narrow.most <= 3
