@@ -118,11 +118,9 @@ def main() -> None:
     ratio = [s / o for o, s, _ in rounds]
     clients = statistics.median(c for _, _, c in rounds)
     crowded, batched = (statistics.median(r[i] for r in rounds) for i in (1, 0))
-    print(
-        f"{CLIENTS} clients at once: {crowded:.0f} images per second, in the process in batches of {BATCH} {batched:.0f}; "
-        f"ratio {statistics.median(ratio):.2f} [{min(ratio):.2f} .. {max(ratio):.2f}] over {len(rounds)} rounds; the "
-        f"clients took {clients:.1%} of the cores"
-    )
+    print(f"{CLIENTS} clients at once: {crowded:.0f} images per second, in the process in batches {batched:.0f}")
+    spread = f"{statistics.median(ratio):.2f} [{min(ratio):.2f} .. {max(ratio):.2f}]"
+    print(f"ratio {spread} over {len(rounds)} rounds; the clients took {clients:.1%} of the cores")
 
 
 if __name__ == "__main__":
