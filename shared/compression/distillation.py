@@ -1,7 +1,7 @@
 """Distillation: a smaller network, begun as close to its parent as it can be, learns what the parent answers."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from shared.building.candidates import Candidate
@@ -11,15 +11,18 @@ from shared.compression.recipe import Compression, Distil
 from shared.errors import BundleError, ConfigError, Offline
 from shared.pretraining import inherit
 from shared.recipe import DEFAULT_BACKBONE, Recipe
+from shared.reporting.paired import paired
 from shared.training import backbones, embedded
 from shared.training.backbones import FieldNet
 
+ALONE = "trained alone"
+"""Name of the student that learnt from the labels and nothing else."""
 NARROWER = str(embedded.EXPANSION // 2)
 """Hidden channels per input channel of the default student, where the parent is the embedded backbone."""
 
 
 def rungs(parent: Parent, recipe: Compression) -> Iterator[Candidate]:
-    """One student, which learns as long as the budget lasts.
+    """The student that learnt from the parent, and the same one that learnt alone for the same time; the better first.
 
     Args:
         parent: The teacher.
@@ -31,17 +34,29 @@ def rungs(parent: Parent, recipe: Compression) -> Iterator[Candidate]:
     own = recipe.distil
     net, of = student(parent, own)
     parent.work.say(f"student: {of.backbone or DEFAULT_BACKBONE}, {parameters(net):,} parameters, {net.image_size} px")
-    yield teaching.taught(
-        parent,
-        "distilled",
-        net,
-        of,
-        loss=own.loss,
-        epochs=own.epochs,
-        seconds=seconds_left(parent),
-        changed="distilled",
-        seed=recipe.seed,
+
+    def learnt(name: str, loss: str, seconds: float) -> Candidate:
+        return teaching.taught(
+            parent, name, net, of, loss=loss, epochs=own.epochs, seconds=seconds, changed=name, seed=recipe.seed
+        )
+
+    if not own.baseline or own.loss == "none":
+        yield learnt("distilled" if own.loss != "none" else ALONE, own.loss, seconds_left(parent))
+        return
+    distilled = learnt("distilled", own.loss, seconds_left(parent) / 2)
+    yield from _ranked(parent, distilled, learnt(ALONE, "none", seconds_left(parent)))
+
+
+def _ranked(parent: Parent, distilled: Candidate, alone: Candidate) -> tuple[Candidate, Candidate]:
+    """Both, with what the teacher was worth on the validation images, which choose."""
+    part = parent.parts["validation"]
+    without, taught = (c.probabilities(parent.of(c.known)["validation"]).argmax(1) for c in (alone, distilled))
+    worth = paired(part.y, without, taught, part.groups)
+    parent.work.say(f"what the teacher was worth, same student, same time: {worth}")
+    distilled, alone = (
+        replace(c, details={**c.details, "teacher_was_worth": asdict(worth)}) for c in (distilled, alone)
     )
+    return (distilled, alone) if worth.value >= 0 else (alone, distilled)
 
 
 def student(parent: Parent, own: Distil) -> tuple[FieldNet, Recipe]:

@@ -47,6 +47,7 @@ class Distil:
         image_size: Side in pixels, a multiple of 32; 0 means the parent's.
         loss: Beside cross-entropy: ``dist`` (correlations and features), ``kl`` (plain divergence) or ``none``.
         epochs: Upper limit of passes over the training images.
+        baseline: Train the same student also without its teacher, each for half of the time, and take the better one.
     """
 
     student: str = ""
@@ -55,6 +56,7 @@ class Distil:
     image_size: int = 0
     loss: str = "dist"
     epochs: int = 100
+    baseline: bool = True
 
     def __post_init__(self) -> None:
         fits = self.image_size == 0 or (self.image_size % 32 == 0 and 32 <= self.image_size <= 1024)

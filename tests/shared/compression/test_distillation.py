@@ -35,7 +35,7 @@ def quiet(text: str) -> None:
 def distilled(bundle: Path, pictures: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("distilled") / "student.bundle"
     manifest, _ = sources.read(pictures)
-    recipe = Compression(allowed=WIDE, threads=1, distil=Distil(epochs=2))
+    recipe = Compression(allowed=WIDE, threads=1, distil=Distil(epochs=2, baseline=False))
     compress(bundle, manifest, recipe, "distil", out, cache=cache, budget_seconds=3000, say=quiet)
     return out
 
@@ -82,6 +82,38 @@ def test_where_the_limits_do_not_hold_nothing_is_written(
     with pytest.raises(Refused, match=r"no smaller model kept the limits .*distilled: .*bytes.*nothing was written"):
         compress(bundle, manifest, recipe, "distil", tmp_path / "b", cache=cache, budget_seconds=40, say=quiet)
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("spoilt", ["distilled", "trained alone", ""])
+def test_a_student_never_stands_below_itself_trained_alone(
+    spoilt: str, parent: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of the two is better on the validation images comes first; the teacher's wins a draw."""
+    seconds = {}
+
+    def taught(parent: Parent, name: str, *given: Any, **settings: Any) -> Any:
+        seconds[name], own = settings["seconds"], parent.candidate
+        assert settings["loss"] == ("none" if name == "trained alone" else "dist")
+        only_one = replace(own.head, bias=own.head.bias + np.array([1000.0, 0.0, 0.0]))
+        return replace(own, name=name, head=only_one if name == spoilt else own.head)
+
+    monkeypatch.setattr(teaching, "taught", taught)
+    found = list(distillation.rungs(parent, Compression(threads=1)))
+    expected = ["distilled", "trained alone"]
+    assert [c.name for c in found] == (expected[::-1] if spoilt == "distilled" else expected)
+    worth = found[0].details["teacher_was_worth"]
+    assert np.sign(worth["value"]) == {"distilled": -1, "trained alone": 1, "": 0}[spoilt]
+    assert seconds["distilled"] == pytest.approx(seconds["trained alone"] / 2, rel=0.01)  # no time passes
+
+
+def test_the_student_and_its_baseline_learn_from_the_same_start(parent: Parent) -> None:
+    told: list[str] = []
+    work = replace(parent.work, say=told.append)
+    found = list(distillation.rungs(replace(parent, work=work), Compression(threads=1, distil=Distil(epochs=1))))
+    assert {c.details["learning"]["loss"] for c in found} == {"dist", "none"}
+    assert len({c.details["learning"]["steps"] for c in found}) == 1
+    assert found[0].extractor.key != found[1].extractor.key
+    assert any("what the teacher was worth, same student, same time: balanced accuracy" in text for text in told)
 
 
 @pytest.mark.parametrize("change", [{"loss": "cosine"}, {"image_size": 100}, {"epochs": 0}])
