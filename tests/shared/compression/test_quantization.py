@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from shared import packing
 from shared.build import build
 from shared.compress import compress
 from shared.compression import (
@@ -218,6 +219,24 @@ def test_a_model_in_whole_numbers_states_its_tolerance_and_a_broken_one_still_fa
     onnx.helper.set_model_props(model, {"loupe": json.dumps({**stated, "tolerance": 0.5})})
     with pytest.raises(BundleError, match=r"allowed is up to 0\.1"):
         runtime.self_test(runtime.session(model.SerializeToString()), "lenient")
+
+
+def test_golden_inputs_of_whole_numbers_are_those_that_rounding_moves_least(small: tuple[Path, Any]) -> None:
+    model = onnx.load(small[0] / bundles.MODEL)
+    stated = json.loads({p.key: p.value for p in model.metadata_props}["loupe"])
+    session = runtime.session(model.SerializeToString(), threads=1)
+    plain = runtime.session(model.SerializeToString(), as_written=True)
+
+    def moved(patterns: list[np.ndarray]) -> list[float]:
+        return [packing._difference(session, plain, pattern) for pattern in patterns]
+
+    chosen = moved([runtime.golden_image(golden) for golden in stated["golden"]])
+    every = np.array([moved(packing.golden_patterns(variant)) for variant in range(packing.VARIANTS)])
+    np.testing.assert_allclose(chosen, every.min(0), atol=1e-6)
+    assert len({image.tobytes() for v in range(packing.VARIANTS) for image in packing.golden_patterns(v)}) == every.size
+    assert stated["tolerance"] == pytest.approx(
+        max(packing.ROUNDING_MARGIN * max(chosen), runtime.SELF_TEST_TOLERANCE), rel=1e-3
+    )
 
 
 def test_the_novelty_of_a_small_bundle_is_what_its_numbers_say(small: tuple[Path, Any]) -> None:
