@@ -1,13 +1,16 @@
 """The models that a server has: loaded, reloaded and unloaded while it answers, none of them without its self-test."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from shared import cores
 from shared.errors import BundleError, ConfigError, LoupeError
 from shared.inference import Runtime, registry
+from shared.predict import uncertified
 from shared.records import Decision
 from shared.serving.batching import Batcher, Limits
 from shared.serving.telemetry import Telemetry
@@ -50,6 +53,32 @@ class Served:
     runtime: Runtime
     batcher: Batcher
     judge: Judge
+
+    @cached_property
+    def stated(self) -> dict[str, bool | int | float | str]:
+        """What stands with every answer: which bundle, what it certifies, the gate it passed, and what it is not."""
+        card = self.runtime.bundle.card
+        certificate = card["certificate"]
+        stated: dict[str, bool | int | float | str] = {
+            "bundle_hash": self.runtime.bundle.hash,
+            "vertical": self.runtime.bundle.vertical,
+            "gate": str(card.get("gate", "")),
+            "labels": json.dumps(list(self.runtime.labels)),
+            "certified": certificate is not None,
+            "notice": self.judge.notice,
+        }
+        if certificate is not None:
+            stated |= {
+                "certificate": str(certificate["sentence"]),
+                "threshold": float(certificate["threshold"]),
+                "certified_recall": float(certificate["certified_recall"]),
+            }
+        return stated
+
+    @cached_property
+    def uncertified(self) -> tuple[str, ...]:
+        """Labels that are in every prediction set for want of independent groups."""
+        return uncertified(self.runtime.bundle)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
 
 from shared.errors import BundleError, DataError, LoupeError
 from shared.inference import Answers
-from shared.predict import uncertified
 from shared.records import Sample, as_json
 from shared.serving import messages
 from shared.serving import open_inference_pb2 as pb
@@ -110,7 +109,7 @@ class Service:
         made = _made(served, answers, pictures, request.id, asked.outputs)
         self._telemetry.answers(served.name, made["label"], int((answers.novelty > 1).sum()))
         response = pb.ModelInferResponse(model_name=served.name, model_version=served.version, id=request.id)
-        return messages.answer(made, asked.outputs, response, parameters(served))
+        return messages.answer(made, asked.outputs, response, served.stated)
 
     async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
         """Every model of the server with its state."""
@@ -160,27 +159,6 @@ def outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
     return found
 
 
-def parameters(served: Served) -> dict[str, bool | int | float | str]:
-    """What stands with every answer: which bundle, what it certifies, the gate it passed, and what it is not."""
-    card = served.runtime.bundle.card
-    certificate = card["certificate"]
-    stated: dict[str, bool | int | float | str] = {
-        "bundle_hash": served.runtime.bundle.hash,
-        "vertical": served.runtime.bundle.vertical,
-        "gate": str(card.get("gate", "")),
-        "labels": json.dumps(list(served.runtime.labels)),
-        "certified": certificate is not None,
-        "notice": served.judge.notice,
-    }
-    if certificate is not None:
-        stated |= {
-            "certificate": str(certificate["sentence"]),
-            "threshold": float(certificate["threshold"]),
-            "certified_recall": float(certificate["certified_recall"]),
-        }
-    return stated
-
-
 def _made(
     served: Served, answers: Answers, pictures: Any, request_id: str, wanted: tuple[str, ...]
 ) -> Mapping[str, Any]:
@@ -196,24 +174,31 @@ def _made(
         "features": answers.features,
     }
     if served.judge.decide is not None and {"verdict", "decision"} & set(wanted):
+        possible: Sequence[tuple[str, ...] | None] = served.runtime.possible(answers) or [None] * len(pictures)
         decided = [
-            served.judge.decide(_case(served, answers, i, picture.shape, request_id))
+            served.judge.decide(_case(served, answers, i, picture.shape, possible[i], request_id))
             for i, picture in enumerate(pictures)
         ]
         made["verdict"] = [d.verdict.value for d in decided]
-        made["decision"] = [json.dumps(as_json(d)) for d in decided]
+        made["decision"] = [json.dumps(as_json(d)) for d in decided] if "decision" in wanted else []
     return made
 
 
-def _case(served: Served, answers: Answers, i: int, shape: tuple[int, ...], request_id: str) -> Case:
+def _case(
+    served: Served,
+    answers: Answers,
+    i: int,
+    shape: tuple[int, ...],
+    possible: tuple[str, ...] | None,
+    request_id: str,
+) -> Case:
     bundle = served.runtime.bundle
     frame = f"{request_id or 'request'}[{i}]"
     sample = Sample(frame, "", shape[1], shape[0], frame=frame)
     probabilities = dict(zip(bundle.labels, map(float, answers.probabilities[i]), strict=True))
-    possible = served.runtime.possible(Answers(answers.probabilities[i : i + 1], answers.novelty[i : i + 1]))
     maps = None if answers.class_map is None else answers.class_map[i]
-    seen = Seen(sample, probabilities, float(answers.novelty[i]), maps, None if possible is None else possible[0])
-    return Case(frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
+    seen = Seen(sample, probabilities, float(answers.novelty[i]), maps, possible)
+    return Case(frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought, served.uncertified)
 
 
 def _code(error: Exception) -> Any:
