@@ -13,15 +13,17 @@ from typing import Any
 import pandas as pd
 
 from shared import atomic, bundling
-from shared.building import adopt, candidates, card, measure
+from shared.building import adopt, candidates, card
 from shared.building.adopt import Trial
 from shared.building.candidates import Candidate
+from shared.building.hardest import hardest
 from shared.building.work import Clock, Say, Work, by_need, parts, some_pictures
 from shared.data import sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.deadline import Deadline
 from shared.errors import BundleError, DataError, Problem
 from shared.evaluate import samples_table
+from shared.inference import Runtime
 from shared.inference import bundle as bundles
 from shared.recipe import Recipe
 from shared.reporting import build_page
@@ -150,7 +152,8 @@ class _Builder:
                 self.trials.append(adopt.against(self.work, self._best, found, self.rows))
         self.outlook |= card.more_time(self.trials)
         if (self.work.recipe.search or self.work.recipe.finetune) and self.work.deadline.left > 0:
-            facts = self._bundle()  # also where nothing was adopted: what was tried belongs into the report
+            # Also where nothing was adopted: what was tried belongs into the report.
+            facts = self._bundle(last=True)
         _tell_problems(self.problems, self.work.say)
         return facts
 
@@ -182,7 +185,7 @@ class _Builder:
             with work.clock.on("head"):
                 self._check_enough()
                 self.trials = [adopt.first(candidates.closed_form(work, self.extractor, known, usable))]
-            facts = self._bundle()
+            facts = self._bundle(last=not (work.recipe.search or work.recipe.finetune))
             if len(usable) + len(self.problems) == len(wanted):
                 break
         return facts
@@ -216,8 +219,8 @@ class _Builder:
             return f"left out: {self._best.inner:.1%} over the folds leaves nothing to win"
         return candidates.tuned(work, closed, self.rows, work.deadline.at(work.deadline.budget - RESERVE_SECONDS))
 
-    def _bundle(self) -> dict[str, Any]:
-        """Measure the best candidate and write its bundle, then the report beside it."""
+    def _bundle(self, *, last: bool) -> dict[str, Any]:
+        """Measure the best candidate and write its bundle, then the report beside it; the last one shows maps too."""
         work = self.work
         made = bundling.packed(work, self.trials, self.rows, self.problems, more=self.outlook)
         facts = made.facts
@@ -230,7 +233,11 @@ class _Builder:
         facts |= {"bundle_hash": sealed.hash, "bundle": str(self.out)}
         facts["report"] = str(self.out.with_name(self.out.name + ".html"))
         test = parts(work, self.rows, self._best.known)["test"]
-        build_page.write(facts, Path(facts["report"]), hardest=measure.hardest(work, self._best, test))
+        with work.clock.on("pictures of the report"):
+            shown = hardest(
+                work, self._best, test, Runtime.open(self.out, threads=work.recipe.threads) if last else None
+            )
+        build_page.write(facts, Path(facts["report"]), hardest=shown)
         work.say(_told(facts, len(work.manifest.rows)))
         return facts
 

@@ -14,9 +14,10 @@ from typing import Any, Literal, Protocol
 import pandas as pd
 
 from shared import atomic, bundling
-from shared.building import adopt, measure
+from shared.building import adopt
 from shared.building.adopt import Trial, first
 from shared.building.candidates import Candidate
+from shared.building.hardest import hardest
 from shared.bundling import Packed
 from shared.compression import judging, latency, parent
 from shared.compression.parent import Parent, Say
@@ -24,6 +25,7 @@ from shared.compression.recipe import Compression
 from shared.data.manifest import Manifest
 from shared.errors import BundleError, ExportError
 from shared.evaluate import SAMPLES
+from shared.inference import Runtime
 from shared.inference import bundle as bundles
 from shared.reporting import build_page
 from shared.reporting.paired import paired
@@ -140,5 +142,6 @@ def _written(own: Parent, made: Packed, trials: Sequence[Trial], gate: Gate, out
     report = out.with_name(out.name + ".html")
     facts |= {"bundle_hash": sealed.hash, "bundle": str(out), "report": str(report)}
     best = adopt.best(trials)
-    build_page.write(facts, report, hardest=measure.hardest(own.work, best, own.of(best.known)["test"]))
+    shown = hardest(own.work, best, own.of(best.known)["test"], Runtime.open(out, threads=own.work.recipe.threads))
+    build_page.write(facts, report, hardest=shown)
     return facts

@@ -1,27 +1,21 @@
-"""What can be said about a candidate: rates, calibration, certificate, prediction sets, novelty, the hardest images."""
+"""What can be said about a candidate: rates, calibration, certificate, prediction sets, novelty."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from shared import packing
 from shared.building.candidates import Candidate
 from shared.building.work import Part, Work
-from shared.data import images
-from shared.errors import DataError
 from shared.inference import calibration, conformal, novelty, risk
 from shared.reporting import rates
 from shared.reporting.paired import paired
 
 ALPHA = 0.1
 """Share of new groups whose prediction set may miss the true label."""
-HARDEST = 24
-_THUMBNAIL = 128
 
 Parts = Mapping[str, Part]
 
@@ -123,35 +117,3 @@ def over_closed_form(
         return None
     a, b = closed.probabilities(closed_test).argmax(1), chosen.probabilities(test).argmax(1)
     return asdict(paired(test.y, a, b, test.groups, seed=work.recipe.seed))
-
-
-def hardest(work: Work, candidate: Candidate, test: Part) -> list[dict[str, Any]]:
-    """The test images that the model got wrong most surely, then those it was least sure of, with small pictures."""
-    if not len(test.rows):
-        return []
-    probabilities = candidate.probabilities(test)
-    predicted, sure = probabilities.argmax(1), probabilities.max(1)
-    order = np.lexsort((np.where(predicted != test.y, -sure, sure), predicted == test.y))[:HARDEST]
-    return [
-        {
-            "path": test.rows[i].sample.path,
-            "label": work.labels[test.y[i]],
-            "predicted": work.labels[predicted[i]],
-            "probability": float(sure[i]),
-            "thumbnail": _thumbnail(work, test, i),
-        }
-        for i in order.tolist()
-    ]
-
-
-def _thumbnail(work: Work, part: Part, i: int) -> str:
-    sample = part.rows[i].sample
-    try:
-        picture = images.read(work.manifest.file(sample), window=sample.window)
-    except DataError:
-        return ""
-    scale = _THUMBNAIL / max(picture.shape[:2])
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", small[..., ::-1], [int(cv2.IMWRITE_JPEG_QUALITY), 80])
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode() if done else ""

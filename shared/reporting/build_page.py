@@ -28,8 +28,10 @@ def write(facts: Mapping[str, Any], path: Path, *, hardest: Sequence[Mapping[str
             hold is left out, or "not measured".
         path: The HTML file.
         hardest: Held-out images, the wrong ones first: ``path``, ``label``, ``predicted``, ``probability`` and
-            ``thumbnail`` (a ``data:`` URI of a JPEG, PNG or WebP picture, or empty). At most 24 are shown; they are
-            part of the page only, so that no picture travels in a bundle.
+            ``thumbnail`` (a ``data:`` URI of a JPEG, PNG or WebP picture, or empty); where its class map was checked
+            also ``map`` (likewise), ``telling``, ``believable`` and ``over_chance``, see
+            :class:`shared.inference.explanation.Faithfulness`. At most 24 are shown; they are part of the page only,
+            so that no picture travels in a bundle.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
@@ -40,6 +42,7 @@ def write(facts: Mapping[str, Any], path: Path, *, hardest: Sequence[Mapping[str
     )
     environment.filters |= {"pct": rates.percent, "words": words}
     test = {"n": 0, **(facts.get("test") or {})}
+    shown = [_shown(image) for image in hardest[:HARDEST]]
     content = {
         "facts": facts,
         "title": _title(facts),
@@ -48,7 +51,8 @@ def write(facts: Mapping[str, Any], path: Path, *, hardest: Sequence[Mapping[str
         "test": test,
         "recalls": _recalls(test),
         "confusion": _confusion(test, facts.get("labels", [])),
-        "hardest": [_shown(image) for image in hardest[:HARDEST]],
+        "hardest": shown,
+        "maps": _maps(shown),
         "chance": rates.gap_by_chance(test["reliability"]) if test.get("reliability") else None,
         "stages": _stages(facts),
         "charts": charts,
@@ -100,9 +104,15 @@ def _confusion(test: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]
 
 
 def _shown(image: Mapping[str, Any]) -> dict[str, Any]:
-    """A hard image; a thumbnail that is no picture inside the page is dropped, so that nothing is ever loaded."""
-    thumbnail = str(image.get("thumbnail", ""))
-    return {**image, "thumbnail": thumbnail if _THUMBNAIL.fullmatch(thumbnail) else ""}
+    """A hard image; what is no picture inside the page is dropped, so that nothing is ever loaded."""
+    pictures = {name: str(image.get(name, "")) for name in ("thumbnail", "map")}
+    return {**image, **{name: uri if _THUMBNAIL.fullmatch(uri) else "" for name, uri in pictures.items()}}
+
+
+def _maps(shown: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many class maps there are, how many could be checked, and how many can be believed."""
+    checked = [image for image in shown if image["map"]]
+    return {"n": len(checked), **{name: sum(bool(i[name]) for i in checked) for name in ("telling", "believable")}}
 
 
 def _stages(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -47,6 +47,13 @@ def test_the_card_says_what_it_was_made_from_and_what_it_can_be_held_to(bundle: 
     assert card["seconds"] <= card["budget_seconds"]
 
 
+def test_the_report_shows_where_it_looked_and_whether_that_can_be_believed(bundle: Path) -> None:
+    page = bundle.with_name(bundle.name + ".html").read_text(encoding="utf-8")
+    shown = int(page.split(" maps, <b>")[0].rsplit("Of ", 1)[1])
+    assert shown == page.count('alt="class map for ') == page.count("<figure")
+    assert page.count("<br>map: ") == shown and "can be believed" in page
+
+
 def test_evaluation_leaves_out_what_the_bundle_has_seen_also_for_windows(bundle: Path, pictures: Path) -> None:
     """Ids of windows hold commas; the list of samples must survive them."""
     from shared.data.manifest import Manifest, Row

@@ -160,6 +160,20 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
     assert Page(text).text.count("no picture") == 2
 
 
+def test_each_map_says_whether_it_can_be_believed_and_the_page_how_many_can(tmp_path: Path) -> None:
+    checked = [(True, True, 0.21), (True, False, -0.02), (False, False, 0.0)]
+    hardest = [
+        {**image("ok", "rust"), "map": PIXEL, "telling": telling, "believable": believable, "over_chance": score}
+        for telling, believable, score in checked
+    ]
+    seen = Page(written(tmp_path, facts(["ok", "rust"]), [*hardest, image("ok", "ok")])).text
+    assert "Of 3 maps, 1 can be believed, 1 cannot be checked" in " ".join(seen.split())
+    for said in ("places matter, +0.21 over chance", "do not rely on it, -0.02", "map: cannot be checked"):
+        assert seen.count(said) == 1
+    (tmp_path / "page.html").unlink()
+    assert "class map" not in written(tmp_path, facts(["ok", "rust"]), [image("ok", "ok")])
+
+
 @settings(max_examples=10, deadline=None)
 @example(text=HOSTILE)
 @given(text=st.text(min_size=1, max_size=30))
