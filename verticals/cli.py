@@ -163,7 +163,11 @@ def check(
 @click.option("--weights", type=FILE, help="Safetensors file for the backbone. Default: timm's hub.")
 @click.option("--recall", type=float, help="Recall to certify, e.g. 0.98.")
 @click.option("--distributed", is_flag=True, help="Fine-tune on many processes with torchrun: docs/distributed.md.")
-@click.option("--nproc", type=int, help="Processes with --distributed. Default: one to each GPU, or 2 without GPUs.")
+@click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    help="Processes with --distributed. Default: one to each GPU, or 2 without GPUs.",
+)
 @cache_option
 @json_option
 def build(
