@@ -70,11 +70,23 @@ def ranges(parts: qdq.Apart, given: Pixels, settings: Quantization) -> Any:
     Returns:
         ``TensorsData`` of onnxruntime.
     """
+    operators = None if settings.everything else [*qdq.LAYERS, "Add", "Relu", "Clip"]
+    extremes = _calibrated(parts, given, operators, "MinMax")
+    if settings.calibration == "minmax":
+        return extremes
+    return _calibrated(parts, given, operators, "Percentile", settings.percentile, extremes)
+
+
+def _calibrated(
+    parts: qdq.Apart,
+    given: Pixels,
+    operators: Sequence[str] | None,
+    method: str,
+    percentile: float = 100.0,
+    extremes: Any = None,
+) -> Any:
     quantization = require("onnxruntime.quantization", extra="train")
     calibrate = require("onnxruntime.quantization.calibrate", extra="train")
-    operators = None if settings.everything else [*qdq.LAYERS, "Add", "Relu", "Clip"]
-    method = {"percentile": "Percentile", "minmax": "MinMax"}[settings.calibration]
-    extra = {"percentile": settings.percentile, "symmetric": False} if method == "Percentile" else {"symmetric": False}
     # The calibrators talk on stdout, which belongs to the command's result.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = Path(folder) / "body.onnx"
@@ -84,11 +96,27 @@ def ranges(parts: qdq.Apart, given: Pixels, settings: Quantization) -> Any:
             operators,
             augmented_model_path=str(Path(folder) / "augmented.onnx"),
             calibrate_method=getattr(quantization.CalibrationMethod, method),
-            extra_options=extra,
+            extra_options={"symmetric": False} | ({"percentile": percentile} if extremes else {}),
         )
         for start in range(0, len(given), _STRIDE):
             calibrator.collect_data(_reader(given[start : start + _STRIDE]))
+            if start == 0 and extremes:
+                _widen(calibrator.collector, extremes)
+                calibrator.collect_data(_reader(given[:_STRIDE]))
         return calibrator.compute_data()
+
+
+def _widen(collector: Any, extremes: Any) -> None:
+    """Give every histogram its final range, empty.
+
+    onnxruntime makes bins as wide as the first images want them and adds as many as later images need. A tensor that
+    is all but zero at first, e.g. of a channel that hardly ever speaks, would get so many that no memory holds them.
+    """
+    for name in collector.histogram_dict:
+        low, high = (np.float32(np.ravel(end)[0]) for end in extremes[name].range_value)
+        widest = np.float32(max(abs(low), abs(high), np.finfo(np.float32).tiny))
+        counts, edges = np.histogram(np.zeros(0, np.float32), collector.num_bins, range=(-float(widest), float(widest)))
+        collector.histogram_dict[name] = (counts, edges.astype(np.float32), low, high, widest)
 
 
 def _reader(given: Pixels) -> Any:

@@ -239,6 +239,33 @@ def test_golden_inputs_of_whole_numbers_are_those_that_rounding_moves_least(smal
     )
 
 
+@pytest.mark.parametrize("calibration", ["percentile", "minmax"])
+def test_a_channel_that_is_silent_on_the_first_images_costs_no_memory(calibration: str) -> None:
+    """onnxruntime alone would want a billion times as many bins as it begins with."""
+    shape, weight = [1, 3, 8, 8], np.ones((2, 3, 1, 1), np.float32)
+    body = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [onnx.helper.make_node("Conv", [qdq.PIXELS, "w"], ["y"], name="conv")],
+            "body",
+            [onnx.helper.make_tensor_value_info(qdq.PIXELS, onnx.TensorProto.FLOAT, shape)],
+            [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2, 8, 8])],
+            [onnx.numpy_helper.from_array(weight, "w")],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    given = np.random.default_rng(0).uniform(-1, 3, (12, 3, 8, 8)).astype(np.float32)
+    given[:4] *= 1e-9
+    found = calibrating.ranges(qdq.Apart(body, body), given, Quantization(calibration=calibration, percentile=99.0))
+    low, high = (float(np.ravel(end)[0]) for end in found["y"].range_value)
+    seen = given.sum(1).ravel()
+    if calibration == "minmax":
+        assert (low, high) == pytest.approx((seen.min(), seen.max()), rel=1e-5)
+    else:  # half a per cent is cut off at each end; few of 768 values lie there
+        assert low == pytest.approx(np.percentile(seen, 0.5), abs=0.1)
+        assert high == pytest.approx(np.percentile(seen, 99.5), abs=0.1)
+
+
 def test_the_novelty_of_a_small_bundle_is_what_its_numbers_say(small: tuple[Path, Any]) -> None:
     made = Runtime.open(small[0])
     before, head, novel = graph.taken_apart(onnx.load(small[0] / bundles.MODEL))
