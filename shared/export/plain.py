@@ -38,7 +38,11 @@ def fixed(model: Any) -> Any:
 
 
 def in_float(model: Any) -> Any:
-    """The same network with its quantised weights as float numbers, and without the rounding between layers."""
+    """The same network with its quantised weights as float numbers, and without the rounding between layers.
+
+    What 8 bits cannot hold is still cut off: an activation function such as ReLU often stands in a graph as nothing but
+    the range of the bits behind it.
+    """
     new = onnx.ModelProto()
     new.CopyFrom(model)
     stored = {i.name: onnx.numpy_helper.to_array(i) for i in new.graph.initializer}
@@ -48,7 +52,15 @@ def in_float(model: Any) -> Any:
         if node.op_type == "DequantizeLinear" and node.input[0] in stored:
             value = dequantised(node, stored)
             new.graph.initializer.append(onnx.numpy_helper.from_array(value, node.output[0]))
-        elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        elif node.op_type == "QuantizeLinear":
+            low, high = span(node, stored)
+            ends = [f"{node.output[0]}_low", f"{node.output[0]}_high"]
+            for name, end in zip(ends, (low, high), strict=True):
+                new.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(end), name))
+            given = renamed.get(node.input[0], node.input[0])
+            nodes.append(onnx.helper.make_node("Clip", [given, *ends], [f"{node.output[0]}_cut"]))
+            renamed[node.output[0]] = f"{node.output[0]}_cut"
+        elif node.op_type == "DequantizeLinear":
             renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
         else:
             node.input[:] = [renamed.get(name, name) for name in node.input]
@@ -60,6 +72,15 @@ def in_float(model: Any) -> Any:
     del new.graph.node[:], new.graph.value_info[:]
     new.graph.node.extend(kept)
     return new
+
+
+def span(node: Any, stored: dict[str, NDArray[Any]]) -> tuple[float, float]:
+    """Smallest and largest number that the bits of an activation's QuantizeLinear hold; it has one scale."""
+    scale = stored[node.input[1]]
+    zero = stored[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros_like(scale, np.uint8)
+    limits = np.iinfo(zero.dtype)
+    ends = [(limit - float(zero.ravel()[0])) * float(scale.ravel()[0]) for limit in (limits.min, limits.max)]
+    return ends[0], ends[1]
 
 
 def dequantised(node: Any, stored: dict[str, NDArray[Any]]) -> NDArray[np.float32]:

@@ -63,9 +63,10 @@ def symmetric(model: Any) -> tuple[Any, int]:
     """The same graph as TensorRT wants it.
 
     Activations: the range that a scale and zero point span is widened to be symmetric, with scale = largest magnitude
-    / 127. No picture is needed for it, and after a ReLU one of eight bits is lost. Weights are rounded anew from the
-    numbers they stand for where they were not symmetric; int32 biases become float. The antialiased resize becomes
-    matrix products.
+    / 127. No picture is needed for it, and after a ReLU one of eight bits is lost. What the old range cut off is cut
+    off before, as it often is all that is left of an activation function: by a ReLU where the range begins at 0, which
+    TensorRT joins to the layer, else by a Clip. Weights are rounded anew from the numbers they stand for where they
+    were not symmetric; int32 biases become float. The antialiased resize becomes matrix products.
 
     Args:
         model: ModelProto of a bundle, in float or QDQ form.
@@ -86,6 +87,8 @@ def symmetric(model: Any) -> tuple[Any, int]:
                 _requantise(new.graph, node, stored)
             else:
                 changed.add(node.input[1])
+                if node.op_type == "QuantizeLinear":
+                    nodes.append(_cut(new.graph, node, stored))
                 _widen(new.graph, node, stored)
         nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
     del new.graph.node[:], new.graph.value_info[:]
@@ -93,6 +96,19 @@ def symmetric(model: Any) -> tuple[Any, int]:
     _drop_unused(new)
     onnx.checker.check_model(new, full_check=True)
     return new, len(changed)
+
+
+def _cut(graph: Any, node: Any, stored: dict[str, NDArray[Any]]) -> Any:
+    """The node that keeps an activation inside the range of its bits; it feeds the given QuantizeLinear from now on."""
+    low, high = plain.span(node, stored)
+    given, cut = node.input[0], f"{node.output[0]}_cut"
+    node.input[0] = cut
+    if low == 0:
+        return onnx.helper.make_node("Relu", [given], [cut], name=cut)
+    ends = [f"{cut}_low", f"{cut}_high"]
+    for name, end in zip(ends, (low, high), strict=True):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.float32(end), name))
+    return onnx.helper.make_node("Clip", [given, *ends], [cut], name=cut)
 
 
 def _widen(graph: Any, node: Any, stored: dict[str, NDArray[Any]]) -> None:

@@ -25,10 +25,10 @@ from shared.compression import (
 from shared.compression.parent import Parent
 from shared.compression.quantization import Ladder
 from shared.compression.recipe import Allowed, Compression, Quantization
-from shared.data import sources
+from shared.data import images, sources
 from shared.data.manifest import Manifest
 from shared.errors import BundleError, ExportError
-from shared.export import graph
+from shared.export import graph, plain, tensorrt_rules
 from shared.inference import Runtime, explanation, runtime
 from shared.inference import bundle as bundles
 from shared.recipe import Recipe
@@ -219,6 +219,23 @@ def test_a_model_in_whole_numbers_states_its_tolerance_and_a_broken_one_still_fa
     onnx.helper.set_model_props(model, {"loupe": json.dumps({**stated, "tolerance": 0.5})})
     with pytest.raises(BundleError, match=r"allowed is up to 0\.1"):
         runtime.self_test(runtime.session(model.SerializeToString()), "lenient")
+
+
+@pytest.mark.parametrize("rewritten", [plain.in_float, lambda model: tensorrt_rules.symmetric(model)[0]])
+def test_what_stands_in_a_range_of_8_bits_alone_is_not_lost_for_other_runtimes(
+    rewritten: Any, small: tuple[Path, Any], pictures: Path
+) -> None:
+    """The quantizer drops activation functions that the range behind them already expresses."""
+    model = onnx.load(small[0] / bundles.MODEL)
+    functions = [n for n in model.graph.node if n.op_type in ("Relu", "Clip") and not n.name.startswith("loupe")]
+    assert len(functions) < 20  # of 35 in the float network
+    some = np.stack([images.read(file) for file in sorted((pictures / "spot").iterdir())[:8]])
+    own, other = (
+        runtime.session(m.SerializeToString(), threads=1).run(["probabilities", "scores"], {"image": some})
+        for m in (model, rewritten(model))
+    )
+    assert float(np.abs(own[1] - other[1]).max()) < 0.15 * float(np.abs(own[1]).max())
+    assert float(np.abs(own[0] - other[0]).max()) < 0.1
 
 
 def test_golden_inputs_of_whole_numbers_are_those_that_rounding_moves_least(small: tuple[Path, Any]) -> None:
