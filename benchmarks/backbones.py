@@ -92,6 +92,7 @@ def tuned(manifest: Manifest, x: np.ndarray, recipe: Recipe, seed: int) -> float
     from shared.training import backbones as networks
     from shared.training import learning, whole
     from shared.training.pixels import Pixels
+    from shared.training.run import answers
     from shared.training.throughput import BATCH, Plan
 
     labels = sorted(manifest.counts)
@@ -119,7 +120,7 @@ def tuned(manifest: Manifest, x: np.ndarray, recipe: Recipe, seed: int) -> float
         made = learning.finished(run, run.progress.average)
         seen = [images.read(manifest.file(r.sample), window=r.sample.window) for r in test]
         pixels = Pixels(seen.__getitem__, range(len(seen)), recipe.image_size)
-        scores = learning.answers(made, made, pixels, float("inf"))
+        scores = answers(made, made, pixels, float("inf"))
     return head.balanced_accuracy(scores.argmax(1), truth)
 
 

@@ -28,9 +28,9 @@ import numpy as np
 from shared.recipe import Recipe
 from shared.training import backbones, learning, tunable
 from shared.training.backbones import torch
-from shared.training.learning import Run, Task
 from shared.training.pixels import Pixels
 from shared.training.ranks import Ranks
+from shared.training.run import Run, Task
 from shared.training.soup import Score
 from shared.training.throughput import Plan
 from shared.tuning import Launch, Tuning

@@ -29,6 +29,7 @@ from shared.recipe import Recipe
 from shared.training import backbones as networks
 from shared.training import features, head, learning, rehearsal, sums, tunable, whole
 from shared.training.pixels import Pixels
+from shared.training.run import answers as given_by
 from shared.training.throughput import BATCH, Plan
 from shared.updating.rehearsed import PER_LABEL
 
@@ -124,7 +125,7 @@ def answers(data: Set, made) -> np.ndarray:
     seen = [data.picture(row) for row in data.test]
     pixels = Pixels(seen.__getitem__, range(len(seen)), data.recipe.image_size)
     with learning.threads(data.recipe):
-        return learning.answers(made, made, pixels, float("inf"))
+        return given_by(made, made, pixels, float("inf"))
 
 
 def naive(data: Set, epochs: int) -> list[np.ndarray]:
@@ -188,7 +189,7 @@ def features_by(data: Set, net, rows) -> np.ndarray:
     nothing = Head(np.zeros(1), np.ones(1), np.zeros((1, 1)), np.zeros(1), 1.0)
     shown = tunable.Tunable(net, nothing)
     with learning.threads(data.recipe):
-        return learning.answers(shown, shown.features, seen, float("inf"))
+        return given_by(shown, shown.features, seen, float("inf"))
 
 
 def joint_tuned(data: Set, epochs: int) -> list[np.ndarray]:

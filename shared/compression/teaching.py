@@ -25,8 +25,8 @@ from shared.training.backbones import FieldNet, torch
 from shared.training.features import Extractor, compute
 from shared.training.finetune import labels_in_turn
 from shared.training.kept_backbone import KeptBackbone
-from shared.training.learning import FurtherLoss
 from shared.training.pixels import Pixels
+from shared.training.run import FurtherLoss
 from shared.training.throughput import BATCH, Plan
 from shared.training.tunable import Tunable
 from shared.updating.candidate import STRENGTH

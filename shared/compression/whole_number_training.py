@@ -16,8 +16,8 @@ import numpy as np
 
 from shared.building.candidates import Candidate
 from shared.compression import head_recovery
+from shared.compression.ladder import Ladder
 from shared.compression.parent import Parent, until
-from shared.compression.quantization import Ladder
 from shared.compression.recipe import Compression
 from shared.data import images
 from shared.errors import BundleError, Offline

@@ -4,14 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.training import augment, gradients, tunable
 from shared.training.backbones import torch
 from shared.training.pixels import Pixels
-
-if TYPE_CHECKING:
-    from shared.training.learning import Run
+from shared.training.run import Run
 
 STEPS = 20
 """Eight with gradients summed over the ranks, eight without, four with twice the images."""
@@ -87,7 +85,7 @@ def told(parts: Parts) -> str:
     )
 
 
-def probe(run: "Run", pixels: Pixels, forward: Any) -> dict[str, Any]:
+def probe(run: Run, pixels: Pixels, forward: Any) -> dict[str, Any]:
     """Measure :data:`STEPS` steps of a training that has not begun; it is left as it was found.
 
     Returns:
@@ -127,14 +125,14 @@ def probe(run: "Run", pixels: Pixels, forward: Any) -> dict[str, Any]:
     return {**asdict(parts), "bottleneck": name, "advice": advice}
 
 
-def _pass(run: "Run", images: Any, forward: Any, summed: bool) -> None:
+def _pass(run: Run, images: Any, forward: Any, summed: bool) -> None:
     team, tuning = run.task.ranks, run.task.tuning
     with team.passing(forward, last=summed), team.arithmetic():
         scores = forward(augment.views(images, run.plan.image_size, tuning))
         scores.logsumexp(1).mean().backward()
 
 
-def _parts(run: "Run", pixels: Pixels, seconds: dict[str, float]) -> Parts:
+def _parts(run: Run, pixels: Pixels, seconds: dict[str, float]) -> Parts:
     """The first pass over the images decodes them, and later ones only those that memory did not hold."""
     passes = max(1.0, min(run.task.tuning.epochs, run.plan.epochs))
     decoded = min(1.0, 1 / passes + (1 - pixels.kept_share))

@@ -13,9 +13,9 @@ from shared.inference import calibration
 from shared.recipe import Recipe
 from shared.training import head, learning, ranks, resume, soup, throughput, tunable
 from shared.training.backbones import FieldNet, torch
-from shared.training.learning import Judge, Run, Task
 from shared.training.pixels import Picture, Pixels, Reader
 from shared.training.ranks import ALONE, Ranks
+from shared.training.run import Judge, Run, Task, answers
 from shared.training.soup import Member, Score
 from shared.training.throughput import Plan
 from shared.training.tunable import Tunable
@@ -182,8 +182,8 @@ def _head_at_size(task: Task, learner: Tunable, judge: Judge) -> Head:
     until = now + REFIT_SHARE * max(task.until - now, 0.0)
     order = labels_in_turn(task.labels[task.train], rng)
     seen = Pixels(task.read, task.train[order], learner.net.image_size)
-    features = learning.answers(learner, learner.features, seen, until, task.ranks)
-    held = learning.answers(learner, learner.features, judge.pixels, task.until, task.ranks)
+    features = answers(learner, learner.features, seen, until, task.ranks)
+    held = answers(learner, learner.features, judge.pixels, task.until, task.ranks)
     rows = task.train[order][: len(features)]
     truth = task.labels[task.held][: len(held)]
     fitted = list(head.ridge(features, task.labels[rows], task.classes, task.recipe.lambdas))

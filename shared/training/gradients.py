@@ -1,6 +1,6 @@
 """The gradient of one step, by however many ranks and passes: the one that a single process has in a single pass."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 from shared.training import augment, head
 from shared.training.backbones import torch
 from shared.training.pixels import Pixels
-
-if TYPE_CHECKING:
-    from shared.training.learning import Run
+from shared.training.run import Run
 
 
-def backward(run: "Run", pixels: Pixels, forward: Any) -> float:
+def backward(run: Run, pixels: Pixels, forward: Any) -> float:
     """Gradients of a step's batch, summed over the ranks; this rank's share of the loss.
 
     A rank goes over its share in one pass or more. Each image counts as one part of the whole batch, whichever rank
@@ -57,7 +55,7 @@ def _with_neighbour(own: range, count: int, mixing: bool) -> NDArray[np.int64]:
     return np.array([*first, *own], np.int64)
 
 
-def _loss(run: "Run", seen: Any, scores: Any, truth: Any) -> Any:
+def _loss(run: Run, seen: Any, scores: Any, truth: Any) -> Any:
     """Sum of the losses of views; scores ``(n, labels)``, truth ``(n,)`` or, where mixed, ``(n, labels)``."""
     task, tuning = run.task, run.task.tuning
     further = len(seen) * task.further_loss(run.learner, seen, scores) if task.further_loss else 0.0
@@ -70,7 +68,7 @@ def _loss(run: "Run", seen: Any, scores: Any, truth: Any) -> Any:
     )
 
 
-def drawn_at(run: "Run", step: int) -> NDArray[np.int64]:
+def drawn_at(run: Run, step: int) -> NDArray[np.int64]:
     """Positions in ``task.train`` of the images of a step."""
     epoch, place = divmod(step, run.steps_per_epoch)
     count = len(run.task.train)

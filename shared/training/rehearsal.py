@@ -16,8 +16,8 @@ from shared.export.graph import Head
 from shared.recipe import Recipe
 from shared.training import learning, tunable, whole
 from shared.training.backbones import FieldNet, torch
-from shared.training.learning import FurtherLoss
 from shared.training.pixels import Picture, Reader
+from shared.training.run import FurtherLoss
 from shared.training.throughput import BATCH, Plan
 from shared.training.tunable import Tunable
 

@@ -19,9 +19,9 @@ from shared.recipe import Recipe
 from shared.training import learning, resume, soup, tunable
 from shared.training.backbones import FieldNet, torch
 from shared.training.finetune import Say, Tuned, labels_in_turn
-from shared.training.learning import FurtherLoss, Run, Task
 from shared.training.pixels import Picture, Pixels, Reader
 from shared.training.ranks import ALONE, Ranks
+from shared.training.run import FurtherLoss, Run, Task, answers
 from shared.training.soup import Score
 from shared.training.throughput import Plan
 from shared.training.tunable import Tunable
@@ -109,7 +109,7 @@ def _mean(runs: Sequence[Run]) -> tuple[int, Tunable]:
 
     def loss(made: Tunable) -> float:
         made.to(task.ranks.device)
-        scores = learning.answers(made, made, pixels, np.inf, task.ranks)
+        scores = answers(made, made, pixels, np.inf, task.ranks)
         made.cpu()
         return soup.judge(scores, task.labels[seen]).loss
 

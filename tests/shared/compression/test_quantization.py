@@ -22,8 +22,8 @@ from shared.compression import (
     whole_number_training,
     worst_layers,
 )
+from shared.compression.ladder import Ladder
 from shared.compression.parent import Parent
-from shared.compression.quantization import Ladder
 from shared.compression.recipe import Allowed, Compression, Quantization
 from shared.data import images, sources
 from shared.data.manifest import Manifest

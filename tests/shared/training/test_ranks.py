@@ -18,9 +18,9 @@ from shared.training.backbones import FieldNet
 from shared.training.bottleneck import Parts
 from shared.training.launch import agent
 from shared.training.launch.__main__ import choose_device
-from shared.training.learning import Run, Task
 from shared.training.pixels import Pixels
 from shared.training.ranks import Ranks
+from shared.training.run import Run, Task
 from shared.training.soup import Score
 from shared.training.throughput import Plan
 from shared.tuning import Launch, Tuning

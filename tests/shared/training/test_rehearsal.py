@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from shared.export.graph import Head
 from shared.recipe import Recipe
-from shared.training import backbones, head, learning, rehearsal
+from shared.training import backbones, head, rehearsal
 from shared.training.backbones import FieldNet, torch
 from shared.training.pixels import Picture, Pixels
+from shared.training.run import answers
 from shared.training.tunable import Tunable
 from shared.tuning import Tuning
 from tests.conftest import texture
@@ -43,7 +44,7 @@ class Started:
     def features(self, net: FieldNet) -> NDArray[np.float64]:
         """Of all pictures by a backbone."""
         shown = Tunable(net, self.start)
-        return learning.answers(shown, shown.features, Pixels(self.pictures.__getitem__, range(72), 64), np.inf)
+        return answers(shown, shown.features, Pixels(self.pictures.__getitem__, range(72), 64), np.inf)
 
 
 @pytest.fixture(scope="module")
