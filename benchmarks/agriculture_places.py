@@ -18,6 +18,7 @@ import numpy as np
 from shared.build import build
 from shared.inference import Runtime
 from shared.recipe import Recipe
+from verticals.agriculture.drawing import files
 from verticals.agriculture.drawing.field import SimulatedField, draw
 from verticals.agriculture.drawing.setting import Setting
 from verticals.agriculture.mapping import blend, tiles
@@ -106,7 +107,7 @@ def confusion(
     places = class_map(np.zeros((1, side, side, 3), np.uint8)).shape[2]
     result = {}
     for name, way in WAYS.items():
-        with open_raster(drawn.write(folder) / "field.tif") as raster:
+        with open_raster(files.write(drawn, folder) / "field.tif") as raster:
             laid = tiles.layout(
                 raster.facts.width, raster.facts.height, side=side, overlap=overlap, stride=side // places
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from verticals.agriculture.drawing import files
 from verticals.agriculture.drawing.field import draw
 from verticals.agriculture.drawing.setting import Setting
 
@@ -45,5 +46,5 @@ def synth(out: Path, *, seed: int = 0, small: bool = False, fields: int | None =
             cloud=float(rng.uniform(0.0, 0.5)),
             west=565_000.0 + 200 * number,
         )
-        draw(setting, seed=1000 * seed + number).write(out / f"field-{number + 1:02d}")
+        files.write(draw(setting, seed=1000 * seed + number), out / f"field-{number + 1:02d}")
     return out

@@ -16,6 +16,7 @@ from PIL import Image
 from shared.errors import DataError
 from shared.vertical import Ingested
 from verticals.agriculture.blocks import HALO_PX, TILE_PX
+from verticals.agriculture.drawing import files
 from verticals.agriculture.drawing.field import draw
 from verticals.agriculture.drawing.setting import Setting
 from verticals.agriculture.ingest import ingest
@@ -33,7 +34,7 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One drawn field in a folder of its own."""
     folder = tmp_path_factory.mktemp("raw")
-    draw(FIELD, seed=3).write(folder / "home")
+    files.write(draw(FIELD, seed=3), folder / "home")
     return folder
 
 
@@ -130,7 +131,7 @@ def test_what_cannot_be_placed_or_read_is_one_sentence_each_and_the_rest_goes_on
     source = tmp_path / "raw"
     shutil.copytree(raw / "home", source / "good")
     shutil.copytree(raw / "home", source / "far")
-    far = draw(replace(FIELD, width=64, height=64, west=500_000.0), seed=1).write(tmp_path / "far")
+    far = files.write(draw(replace(FIELD, width=64, height=64, west=500_000.0), seed=1), tmp_path / "far")
     shutil.copy(far / "boundary.gpkg", source / "far" / "boundary.gpkg")
     picture = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
     (source / "bean_rust").mkdir()

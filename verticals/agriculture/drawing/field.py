@@ -1,7 +1,6 @@
 """A setting and a seed in, one flight over a drawn field out: picture, true classes, severity, canopy and boundary."""
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,12 +68,6 @@ class SimulatedField:
         """True area of each label inside the field, on the map's plane, whether the mosaic covers it or not."""
         counts = np.bincount(self.truth.ravel(), minlength=256)
         return {label: float(counts[i] * self.setting.gsd_m**2) for i, label in enumerate(self.labels)}
-
-    def write(self, folder: Path) -> Path:
-        """Write it as files, see :func:`verticals.agriculture.drawing.files.write`; returns ``folder``."""
-        from verticals.agriculture.drawing import files
-
-        return files.write(self, folder)
 
 
 def draw(setting: Setting | None = None, *, seed: int = 0) -> SimulatedField:

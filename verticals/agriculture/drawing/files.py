@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from shared import atomic
 from shared.errors import require
+from verticals.agriculture.drawing.field import SimulatedField
 
 if TYPE_CHECKING:
     from affine import Affine
-
-    from verticals.agriculture.drawing.field import SimulatedField
 
 FIELD, TRUTH, SEVERITY, BOUNDARY, WEATHER, FACTS = (
     "field.tif", "truth.tif", "severity.tif", "boundary.gpkg", "weather.csv", "field.json",
@@ -33,7 +32,7 @@ COLOURS = (
 """Of the classes in ``truth.tif``, RGB, in turn."""
 
 
-def write(drawn: "SimulatedField", folder: Path) -> Path:
+def write(drawn: SimulatedField, folder: Path) -> Path:
     """Write ``field.tif``, ``truth.tif``, ``severity.tif``, ``boundary.gpkg``, ``weather.csv`` and ``field.json``.
 
     The folder takes its name when all of them are there. ``truth.tif`` holds the index into the labels that its tags
@@ -87,7 +86,7 @@ def _raster(
             target.write_colormap(1, table)
 
 
-def _boundary(path: Path, drawn: "SimulatedField") -> None:
+def _boundary(path: Path, drawn: SimulatedField) -> None:
     geopandas = require("geopandas", extra="agriculture")
     table = geopandas.GeoDataFrame(
         {"field": [f"drawn field {drawn.seed}"]}, geometry=[drawn.boundary], crs=f"EPSG:{drawn.epsg}"
@@ -95,7 +94,7 @@ def _boundary(path: Path, drawn: "SimulatedField") -> None:
     table.to_file(path, driver="GPKG", layer="boundary", engine="pyogrio", VERSION=_GPKG_VERSION)
 
 
-def _facts(drawn: "SimulatedField") -> dict[str, Any]:
+def _facts(drawn: SimulatedField) -> dict[str, Any]:
     covered = drawn.truth[drawn.valid]
     unit = drawn.setting.gsd_m**2
     return {

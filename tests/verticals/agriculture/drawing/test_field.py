@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from shared.errors import ConfigError
-from verticals.agriculture.drawing import outline, random_fields, scene, weather
+from verticals.agriculture.drawing import files, outline, random_fields, scene, weather
 from verticals.agriculture.drawing.field import SimulatedField, draw, two_flights
 from verticals.agriculture.drawing.setting import NODATA, Setting
 
@@ -111,7 +111,7 @@ def test_a_corner_of_the_field_was_not_flown_and_its_truth_is_known_all_the_same
 def test_peers_read_the_files_and_agree_about_the_field(drawn: SimulatedField, tmp_path: Path) -> None:
     if shutil.which("gdalinfo") is None:
         pytest.skip("gdalinfo is not installed (Debian: gdal-bin)")
-    folder = drawn.write(tmp_path / "field")
+    folder = files.write(drawn, tmp_path / "field")
     said = {
         name: subprocess.run(
             ["gdalinfo", "-stats", "--config", "GDAL_PAM_ENABLED", "NO", str(folder / name)],
