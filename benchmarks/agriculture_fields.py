@@ -19,6 +19,7 @@ import rasterio
 
 from shared.build import build
 from shared.recipe import Recipe
+from verticals.agriculture.drawing import files
 from verticals.agriculture.drawing.field import SimulatedField, draw
 from verticals.agriculture.drawing.setting import Setting
 from verticals.agriculture.mapping.field_map import FieldMap
@@ -111,7 +112,7 @@ def main() -> None:
         for i in range(options.unseen):
             setting = Setting(infestation=0.25, weeds=0.06, patch_m=5.0, bbch=places.STAGES[i % len(places.STAGES)])
             drawn = draw(setting, seed=100 + i)
-            folder = drawn.write(work / f"field{i}")
+            folder = files.write(drawn, work / f"field{i}")
             made, _ = field_maps.make(
                 work / "b.bundle",
                 folder / "field.tif",
