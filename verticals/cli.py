@@ -165,7 +165,7 @@ def check(
 @click.option("--distributed", is_flag=True, help="Fine-tune on many processes with torchrun: docs/distributed.md.")
 @click.option(
     "--nproc",
-    type=click.IntRange(min=1),
+    type=int,
     help="Processes with --distributed. Default: one to each GPU, or 2 without GPUs.",
 )
 @cache_option
@@ -203,6 +203,8 @@ def build(
     options = [
         f"{k}={v!r}" if isinstance(v, float) else f"{k}={json.dumps(str(v))}" for k, v in named.items() if v is not None
     ]
+    if nproc is not None and nproc < 1:
+        raise ConfigError(f"--nproc is {nproc}; allowed is 1 or more, or leave it out")
     if nproc is not None and not distributed:
         raise ConfigError("--nproc: is for --distributed alone; add it, or leave --nproc out")
     options += [f"launch.nproc={nproc or 0}"] if distributed else []

@@ -68,11 +68,12 @@ def test_ctrl_c_ends_every_rank_and_the_first_bundle_stays(folders: Path, tmp_pa
     ("more", "said"),
     [
         (["--nproc", "2"], "--nproc: is for --distributed alone"),
-        (["--distributed", "--nproc", "-2"], "nproc is -2; allowed is 0 or more"),
+        (["--distributed", "--nproc", "-2"], "nproc is -2; allowed is 1 or more"),
+        (["--distributed", "--nproc", "0"], "nproc is 0; allowed is 1 or more"),
         (["--distributed", "--set", "launch.sharding=half"], "sharding is 'half'; allowed: none, full, hybrid"),
         (["--distributed", "--set", "launch.torchrun=['--nodes-of-mine=2']"], "torchrun says"),
     ],
-    ids=["alone", "negative", "sharding", "torchrun"],
+    ids=["alone", "negative", "none", "sharding", "torchrun"],
 )
 def test_what_cannot_be_is_said_before_the_work(more: list[str], said: str, folders: Path, tmp_path: Path) -> None:
     assert said in refused("build", folders, "-o", tmp_path / "b.bundle", "--cache", tmp_path / "cache", *more)
