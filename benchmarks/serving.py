@@ -28,9 +28,9 @@ from shared.inference import Runtime
 CLIENTS, BATCH = 64, 16
 
 
-def request(picture: np.ndarray) -> list:
-    tensor = triton.InferInput("image", [1, *picture.shape], "UINT8")
-    tensor.set_data_from_numpy(picture[None])
+def request(*pictures: np.ndarray) -> list:
+    tensor = triton.InferInput("image", [len(pictures), *pictures[0].shape], "UINT8")
+    tensor.set_data_from_numpy(np.stack(pictures))
     return [tensor]
 
 
@@ -61,14 +61,14 @@ def encoded_latency(client: triton.InferenceServerClient, name: str, pictures: l
     return found
 
 
-async def crowd(where: str, name: str, pictures: list) -> tuple[float, float]:
+async def crowd(where: str, name: str, pictures: list, together: int) -> tuple[float, float]:
     """Images per second by 64 clients that share the work, and the share of the cores that the clients took."""
-    todo = iter(pictures)
+    todo = iter([pictures[i : i + together] for i in range(0, len(pictures), together)])
     async with triton_aio.InferenceServerClient(where) as client:
 
         async def one() -> None:
-            for picture in todo:
-                await client.infer(name, request(picture))
+            for some in todo:
+                await client.infer(name, request(*some))
 
         start, own = time.perf_counter(), time.process_time()
         await asyncio.gather(*(one() for _ in range(CLIENTS)))
@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--images", dest="count", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--together", type=int, default=1, help="images of one request, where 64 clients ask at once")
     options = parser.parse_args()
     side = 224
     files = sorted(f for f in options.images.rglob("*") if f.suffix.lower() in images.SUFFIXES)[: options.count]
@@ -105,7 +106,8 @@ def main() -> None:
             own, served = latency(runtime, client, name, pictures)
             files_ms = encoded_latency(client, name, pictures)
             rounds = [
-                (alone(runtime, pictures), *asyncio.run(crowd(where, name, pictures))) for _ in range(options.rounds)
+                (alone(runtime, pictures), *asyncio.run(crowd(where, name, pictures, options.together)))
+                for _ in range(options.rounds)
             ]
         finally:
             server.terminate()
