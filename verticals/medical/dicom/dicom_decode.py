@@ -1,5 +1,6 @@
 """A DICOM dataset with pixels in, 8-bit RGB frames out: every codec and photometric interpretation, or one sentence."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -105,7 +106,9 @@ def layout(dataset: "Dataset") -> Layout:
         raise DataError(f"lacks {', '.join(missing)}, without which pixels cannot be read; export it again")
     photometric = str(dataset.get("PhotometricInterpretation", "")).strip()
     if photometric not in PHOTOMETRIC:
-        raise DataError(f"has photometric interpretation {photometric!r}; readable are {', '.join(PHOTOMETRIC)}")
+        raise DataError(
+            f"has photometric interpretation {repeated(photometric)}; readable are {', '.join(PHOTOMETRIC)}"
+        )
     samples, wanted = int(dataset.get("SamplesPerPixel") or 1), PHOTOMETRIC[photometric]
     if samples != wanted:
         raise DataError(f"has {samples} samples per pixel with {photometric}, which needs {wanted}; export it again")
@@ -165,10 +168,20 @@ def _native(dataset: "Dataset", image: Layout, syntax: str, tell: Tell) -> Itera
     yield from _finished(dataset, image, frames, tell)
 
 
+def repeated(value: object) -> str:
+    """A value of a header as a message may repeat it.
+
+    A damaged length lets a value swallow what stands behind it, the patient's name among it; such a value is not shown.
+    """
+    text = str(value) or "none"
+    plain = re.fullmatch(r"[A-Za-z0-9 _.,:()&/-]{1,100}", text)
+    return text if plain else f"a value of {len(text):,} characters that can be none"
+
+
 def _by_plugin(dataset: "Dataset", image: Layout, syntax: str, tell: Tell) -> Iterator[Picture]:
     if syntax not in CODECS:
         name = getattr(dataset.file_meta.TransferSyntaxUID, "name", syntax)
-        raise DataError(f"is coded as {name}, which is not read; export it uncompressed or as JPEG 2000")
+        raise DataError(f"is coded as {repeated(name)}, which is not read; export it uncompressed or as JPEG 2000")
     plugin, module, package, extra = CODECS[syntax]
     try:
         require(module, extra=extra)

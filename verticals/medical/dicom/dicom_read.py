@@ -205,7 +205,7 @@ def _refuse_others(header: "Dataset") -> None:
     uid = header.get("SOPClassUID") or getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID")
     if not uid:
         raise DataError("names no SOP class, so nobody can say what it shows; export it again")
-    name = getattr(uid, "name", str(uid))
+    name = dicom_decode.repeated(getattr(uid, "name", str(uid)))
     if uid == _DIRECTORY:
         raise DataError("is a DICOMDIR, a table of contents without pixels; the images it lists are read by themselves")
     if uid in _CONFOCAL:

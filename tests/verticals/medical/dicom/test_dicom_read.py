@@ -3,6 +3,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import warnings
 import zlib
 from datetime import datetime
 from importlib.util import module_from_spec, spec_from_file_location
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from shared.errors import DataError, MissingDependency
-from verticals.medical.dicom import dicom_encode
+from verticals.medical.dicom import dicom_decode, dicom_encode
 from verticals.medical.dicom.dicom_read import ACCEPTED, is_dicom, is_directory, read
 from verticals.medical.dicom.dicom_write import Exposure, dermoscopic, photographic, save, secondary_capture
 
@@ -241,10 +242,29 @@ def test_bytes_altered_anywhere_give_a_whole_picture_or_one_sentence(syntax: str
             found = read(tmp_path / "b.dcm")
         except DataError as error:
             refused += 1
-            assert str(error).count("\n") == 0
+            assert str(error).count("\n") == 0 and "SECRET" not in str(error)
         else:
             assert found.frames[0].shape[2] == 3 and found.frames[0].dtype == np.uint8
     assert refused > 3
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "PhotometricInterpretation", "TransferSyntaxUID"])
+def test_a_value_that_swallowed_what_stands_behind_it_is_not_repeated(keyword: str, tmp_path: Path) -> None:
+    """Found by altered bytes: a damaged length made the patient's name part of the SOP class, and of the message."""
+    dataset = photographic(drawn(), ABOUT)
+    swallowed = "1.2.840.10008\x10\x00PN\x0bSECRET^NAME\n\x10LO"
+    about = dataset.file_meta if keyword == "TransferSyntaxUID" else dataset
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        setattr(about, keyword, swallowed)
+        if keyword == "TransferSyntaxUID":
+            with pytest.raises(DataError) as caught:
+                list(dicom_decode._by_plugin(dataset, None, swallowed, print))
+        else:
+            pydicom.dcmwrite(tmp_path / "a.dcm", dataset, enforce_file_format=False)
+            with pytest.raises(DataError) as caught:
+                read(tmp_path / "a.dcm")
+    assert "SECRET" not in str(caught.value) and str(caught.value).count("\n") == 0
 
 
 def test_a_frame_that_is_cut_off_inside_of_a_whole_file_is_refused(tmp_path: Path) -> None:
