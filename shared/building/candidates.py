@@ -1,8 +1,11 @@
 """Candidates for the bundle: the closed-form head, a searched head, a fine-tuned backbone, each ready to be judged."""
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -180,12 +183,22 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
         work.recipe,
         last - (1 - FIRST_SHARE) * left if twice else None,
         last,
-        work.cache / "tuning" / f"{base.extractor.key}-{work.manifest.hash[:16]}",
+        checkpoint(work, base),
     )
     made = _learned(job, work)
     if made.facts["chosen"] == "start":
         return f"nothing was better than the start on the part set aside; it ended because {made.facts['why']}"
     return _exported(work, base, made, rows, until)
+
+
+def checkpoint(work: Work, base: Candidate) -> Path:
+    """Folder of a fine-tuning under way.
+
+    Another recipe has another one, so that two builds of the same images do not meet; threads and ranks may change.
+    """
+    recipe = asdict(replace(work.recipe, threads=0, launch=None))
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return work.cache / "tuning" / f"{base.extractor.key}-{work.manifest.hash[:16]}-{digest[:8]}"
 
 
 def _learned(job: Any, work: Work) -> Any:

@@ -53,12 +53,8 @@ def in_float(model: Any) -> Any:
             value = dequantised(node, stored)
             new.graph.initializer.append(onnx.numpy_helper.from_array(value, node.output[0]))
         elif node.op_type == "QuantizeLinear":
-            low, high = span(node, stored)
-            ends = [f"{node.output[0]}_low", f"{node.output[0]}_high"]
-            for name, end in zip(ends, (low, high), strict=True):
-                new.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(end), name))
             given = renamed.get(node.input[0], node.input[0])
-            nodes.append(onnx.helper.make_node("Clip", [given, *ends], [f"{node.output[0]}_cut"]))
+            nodes.append(clip(new.graph, given, f"{node.output[0]}_cut", span(node, stored)))
             renamed[node.output[0]] = f"{node.output[0]}_cut"
         elif node.op_type == "DequantizeLinear":
             renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
@@ -72,6 +68,14 @@ def in_float(model: Any) -> Any:
     del new.graph.node[:], new.graph.value_info[:]
     new.graph.node.extend(kept)
     return new
+
+
+def clip(graph: Any, given: str, cut: str, ends: tuple[float, float]) -> Any:
+    """A node that keeps ``given`` between two ends and calls the outcome ``cut``; the ends go into the graph."""
+    names = [f"{cut}_low", f"{cut}_high"]
+    for name, end in zip(names, ends, strict=True):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.float32(end), name))
+    return onnx.helper.make_node("Clip", [given, *names], [cut], name=cut)
 
 
 def span(node: Any, stored: dict[str, NDArray[Any]]) -> tuple[float, float]:

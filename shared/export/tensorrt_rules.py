@@ -100,15 +100,12 @@ def symmetric(model: Any) -> tuple[Any, int]:
 
 def _cut(graph: Any, node: Any, stored: dict[str, NDArray[Any]]) -> Any:
     """The node that keeps an activation inside the range of its bits; it feeds the given QuantizeLinear from now on."""
-    low, high = plain.span(node, stored)
+    ends = plain.span(node, stored)
     given, cut = node.input[0], f"{node.output[0]}_cut"
     node.input[0] = cut
-    if low == 0:
+    if ends[0] == 0:
         return onnx.helper.make_node("Relu", [given], [cut], name=cut)
-    ends = [f"{cut}_low", f"{cut}_high"]
-    for name, end in zip(ends, (low, high), strict=True):
-        graph.initializer.append(onnx.numpy_helper.from_array(np.float32(end), name))
-    return onnx.helper.make_node("Clip", [given, *ends], [cut], name=cut)
+    return plain.clip(graph, given, cut, ends)
 
 
 def _widen(graph: Any, node: Any, stored: dict[str, NDArray[Any]]) -> None:

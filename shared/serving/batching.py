@@ -1,6 +1,7 @@
 """Images of many requests in, answers for each out: one model, and a bounded queue before it."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -14,6 +15,7 @@ from shared.errors import LoupeError
 from shared.inference import Answers, Runtime
 
 Picture = NDArray[np.uint8]
+log = logging.getLogger(__name__)
 
 
 class Overloaded(LoupeError):
@@ -143,9 +145,11 @@ class Batcher:
                 alone = not self._running and not self._queue
                 self._running += bool(chosen)
             if chosen:
-                self._answer(self._wide if alone else self._narrow, chosen)
-                with self._changed:
-                    self._running -= 1
+                try:
+                    self._answer(self._wide if alone else self._narrow, chosen)
+                finally:
+                    with self._changed:
+                        self._running -= 1
 
     def _take(self) -> list[_Waiting]:
         """The oldest requests that fit into one run, without those nobody waits for any more."""
@@ -171,7 +175,10 @@ class Batcher:
             self._tell(chosen, error)
             return
         if self._ran is not None:
-            self._ran(sum(len(w.pictures) for w in chosen), time.monotonic() - started)
+            try:
+                self._ran(sum(len(w.pictures) for w in chosen), time.monotonic() - started)
+            except Exception:  # whoever counts must not cost anyone an answer
+                log.exception("a run could not be counted")
         self._tell(chosen, parts)
 
     def _tell(self, asked: Sequence[_Waiting], said: Sequence[Answers] | Exception) -> None:

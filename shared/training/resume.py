@@ -72,8 +72,8 @@ def save(folder: Path, named: str, progress: Progress) -> None:
     members = [{"name": m.name, "file": _file(m), **asdict(m.score)} for m in progress.members]
     said = {"key": named, "step": progress.step, "way": progress.way, "plan": progress.plan}
     atomic.write(folder / _PROGRESS, json.dumps({**said, "members": members, "tried": progress.tried}, indent=2))
-    for old in set(folder.glob("*.safetensors")) - {folder / name for name in files}:
-        old.unlink()
+    for old in set(folder.glob("[!.]*.safetensors")) - {folder / name for name in files}:
+        old.unlink(missing_ok=True)  # a like build beside this one may have been first; what it is writing has a dot
 
 
 def load(folder: Path, named: str) -> Progress | None:

@@ -143,3 +143,18 @@ def test_one_request_gets_the_whole_model_and_many_get_a_run_each(bundle: Path) 
 
     assert asyncio.run(three()) == [0, 0, 1]
     assert wide.most + narrow.most <= 3
+
+
+def test_a_count_that_fails_costs_nobody_an_answer(bundle: Path) -> None:
+    runtime = Runtime.open(bundle, threads=1)
+
+    def fail(images: int, seconds: float) -> None:
+        raise OSError("no space for counters")
+
+    async def twice() -> list[Answers]:
+        batcher = Batcher(runtime, Limits(), ran=fail)
+        one = [await batcher.ask(some(i, 1), class_map=False, features=False, seconds=30) for i in range(2)]
+        await batcher.close()
+        return one
+
+    assert [len(answers) for answers in asyncio.run(asyncio.wait_for(twice(), 60))] == [1, 1]

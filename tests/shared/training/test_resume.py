@@ -48,3 +48,10 @@ def test_other_inputs_find_nothing(tmp_path: Path) -> None:
     assert resume.load(tmp_path, "other") is None and resume.load(tmp_path / "nowhere", "key") is None
     resume.clear(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_like_training_is_writing_stays(tmp_path: Path) -> None:
+    written = tmp_path / ".at-9.safetensors.abc.safetensors"
+    written.write_bytes(b"half of it")
+    resume.save(tmp_path, "key", progress(3))
+    assert written.exists()
