@@ -12,6 +12,8 @@ class Tuning:
         learning_rate: Peak of AdamW's learning rate for the last layer of the backbone.
         head_rate: The linear head's learning rate, relative to the backbone's; see ``shared.training.tunable``.
         layer_decay: Each layer learns at this factor of the rate of the layer behind it, above 0 to 1.
+        bolder: Times the learning rate for a second try, in which all layers learn alike, where there is time for it;
+            the images that choose between checkpoints choose between both tries. 0 for none.
         weight_decay: AdamW's, for weights of two or more dimensions.
         warmup: Share of the way, 0 to 1, over which the learning rate rises.
         label_smoothing: Share of each target that is spread over all labels, 0 to below 1.
@@ -40,6 +42,7 @@ class Tuning:
     learning_rate: float = 1e-3
     head_rate: float = 0.1
     layer_decay: float = 0.8
+    bolder: float = 3.0
     weight_decay: float = 0.05
     warmup: float = 0.1
     label_smoothing: float = 0.05
@@ -68,7 +71,7 @@ class Tuning:
         for name in ("learning_rate", "head_rate"):
             self._check(name, 0 < getattr(self, name) <= 1, "above 0 to 1")
         self._check("layer_decay", 0 < self.layer_decay <= 1, "above 0 to 1")
-        for name in ("weight_decay", "mixup", "cutmix", "batch"):
+        for name in ("bolder", "weight_decay", "mixup", "cutmix", "batch"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
         for name in ("warmup", "mix_off"):
             self._check(name, 0 <= getattr(self, name) <= 1, "0 to 1")

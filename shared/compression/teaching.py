@@ -39,6 +39,9 @@ COMPONENTS = 128
 """Principal components of the teacher's features that the student's have to give; noise lies beyond them."""
 MAP_RIDGE = 1.0
 """Relative to the variance of the student's features, for the map from those to the components."""
+FASTER = 3.0
+"""Times a build's learning rate: a cut or narrower network has further to go than one that only adapts (pruned to half
+the time: 62.7 instead of 51.7 % on isic_7class, 61.0 instead of 57.3 % on ham10000)."""
 MARGIN = 1.3
 """Measured times are believed with this much on top."""
 PACKING_SECONDS = 14.0
@@ -148,7 +151,8 @@ def _learnt(
     start = first_head(parent, features)
     recipe = replace(recipe, seed=seed, threads=parent.work.recipe.threads)
     # A cut or narrower network has to learn in its first layers as much as in its last ones.
-    tuning = replace(recipe.tuning, epochs=epochs, layer_decay=1.0)
+    rate = min(1.0, FASTER * recipe.tuning.learning_rate)
+    tuning = replace(recipe.tuning, epochs=epochs, layer_decay=1.0, learning_rate=rate)
     plan = Plan(net.image_size, min(BATCH, len(part.rows)), 0.0, epochs, False)
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
         beside = further(parent, features, loss)

@@ -101,7 +101,8 @@ def measured(
     learner.to(memory_format=learner.format)
     side = round(BETWEEN_SIZES * size)
     rate = 0.0
-    for count in (2, min(batch, _PROBED)):
+    count = min(batch, _PROBED)
+    for _ in range(2):
         pixels = torch.randint(256, (count, 3, side, side), dtype=torch.uint8).to(team.device)
         begun = time.monotonic()
         with team.arithmetic():
