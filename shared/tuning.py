@@ -12,8 +12,8 @@ class Tuning:
         learning_rate: Peak of AdamW's learning rate for the last layer of the backbone.
         head_rate: The linear head's learning rate, relative to the backbone's; see ``shared.training.tunable``.
         layer_decay: Each layer learns at this factor of the rate of the layer behind it, above 0 to 1.
-        bolder: Times the learning rate for a second try, in which all layers learn alike, where there is time for it;
-            the images that choose between checkpoints choose between both tries. 0 for none.
+        bolder: Times the learning rate for a second try, twice as long and with all layers alike, where there is time
+            for it; the images that choose between checkpoints choose between both tries. 0 for none.
         weight_decay: AdamW's, for weights of two or more dimensions.
         warmup: Share of the way, 0 to 1, over which the learning rate rises.
         label_smoothing: Share of each target that is spread over all labels, 0 to below 1.

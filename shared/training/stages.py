@@ -17,6 +17,9 @@ from shared.training.pixels import Picture
 from shared.training.ranks import ALONE, Ranks
 from shared.tuning import Tuning
 
+LONGER = 2
+"""Times the passes, for the bolder try: it goes on winning where the first has learnt what it can."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -90,7 +93,7 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     if job.first_until is None or not tuning.bolder or end - team.now() < made.facts.get("seconds", np.inf):
         return made, tuning
     rate = min(1.0, tuning.bolder * tuning.learning_rate)
-    bolder = replace(tuning, learning_rate=rate, layer_decay=1.0)
+    bolder = replace(tuning, learning_rate=rate, layer_decay=1.0, epochs=LONGER * tuning.epochs)
     other = _first(job, bolder, end, job.checkpoint.with_name(f"{job.checkpoint.name}-bolder"), say, team)
     both = [(made, tuning), (other, bolder)]
     losses = [_loss(found) for found, _ in both]
@@ -99,7 +102,12 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     say(f"fine-tuning, loss on the tuning part: {told[0]}, {told[1]}; the {('first', 'second')[best]} is kept")
     found, how = both[best]
     facts = [
-        {"learning_rate": how.learning_rate, "layer_decay": how.layer_decay, **tried.facts["score"]}
+        {
+            "epochs": how.epochs,
+            "learning_rate": how.learning_rate,
+            "layer_decay": how.layer_decay,
+            **tried.facts["score"],
+        }
         for tried, how in both
     ]
     return replace(found, facts={**found.facts, "tries": facts}), how

@@ -47,7 +47,7 @@ def tuned(job: Job, **tuning: float) -> tuple[list[dict[str, float]], list[str]]
 def test_the_try_of_the_smaller_loss_is_kept_and_both_are_told(job: Job) -> None:
     tries, said = tuned(job)
     assert [t["learning_rate"] for t in tries] == [1e-3, pytest.approx(3e-3)]
-    assert [t["layer_decay"] for t in tries] == [0.8, 1.0]
+    assert [t["layer_decay"] for t in tries] == [0.8, 1.0] and [t["epochs"] for t in tries] == [2, 4]
     kept = "first" if tries[0]["loss"] <= tries[1]["loss"] else "second"
     assert any(f"the {kept} is kept" in line for line in said)
 
