@@ -106,7 +106,7 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
             "epochs": how.epochs,
             "learning_rate": how.learning_rate,
             "layer_decay": how.layer_decay,
-            **tried.facts["score"],
+            **tried.facts.get("score", {}),
         }
         for tried, how in both
     ]
