@@ -36,3 +36,8 @@ def give_back(c: sa.Connection, holder: str, keep: str | None) -> None:
     """Let go of all that a reviewer holds but one item, or of all."""
     mine = tables.claims.c.holder == holder
     c.execute(tables.claims.delete().where(mine if keep is None else sa.and_(mine, tables.claims.c.item != keep)))
+
+
+def drop(c: sa.Connection, holder: str, item: str) -> None:
+    """Let go of one item."""
+    c.execute(tables.claims.delete().where(tables.claims.c.holder == holder, tables.claims.c.item == item))

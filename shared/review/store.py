@@ -208,12 +208,15 @@ class Store:
         """
 
         def work(c: sa.Connection) -> bool:
-            if c.execute(_standing().where(tables.reviews.c.item == item)).first() is not None:
+            if not claims.take(c, item, holder, time.time(), seconds):
                 return False
-            taken = claims.take(c, item, holder, time.time(), seconds)
-            if taken:
+            # Asked once the claim is there: its last holder may have judged the item and let go of it just before.
+            judged = c.execute(_standing().where(tables.reviews.c.item == item)).first() is not None
+            if judged:
+                claims.drop(c, holder, item)
+            else:
                 claims.give_back(c, holder, item)
-            return taken
+            return not judged
 
         return self._write(work)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from shared.records import Action
+from shared.records import Action, Review
+from shared.review import claims
 from shared.review.desk import LEASE_S, LOOK_S, Desk
 from shared.review.items import Item
-from shared.review.store import Store
+from shared.review.store import Store, now
 
 Done = tuple[str, list[str], int]
 """Reviewer, items that were on the screen, and how often the store did not answer."""
@@ -73,6 +74,27 @@ def test_a_claim_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert store.claim("i0000", "Berg", LEASE_S) and not store.claim("i0000", "Anna", LEASE_S)
     store.release("Berg")
     assert store.claim("i0000", "Anna", LEASE_S)
+
+
+def test_an_item_that_is_judged_and_let_go_while_another_asks_for_it_is_not_shown_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = filled(postgres_url, 2), Store.open(postgres_url)
+    assert other.claim("i0000", "Berg", LEASE_S)
+    take = claims.take
+
+    def late(c: sa.Connection, item: str, holder: str, *more: float) -> bool:
+        if holder == "Anna" and item == "i0000":
+            other.record(Review("i0000", Action.CONFIRM, "SCR", "Berg", now(), 1.0))
+            assert other.claim("i0001", "Berg", LEASE_S)
+        return take(c, item, holder, *more)
+
+    monkeypatch.setattr(claims, "take", late)
+    assert not store.claim("i0000", "Anna", LEASE_S)
+    monkeypatch.undo()
+    assert not store.claim("i0001", "Anna", LEASE_S)
+    store.close()
+    other.close()
 
 
 def test_before_a_name_is_given_nothing_is_kept_from_others(tmp_path: Path) -> None:
