@@ -85,8 +85,8 @@ def tune(job: Job, *, say: Say, team: Ranks = ALONE) -> Tuned:
 def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     """What the images that were set aside find better: the recipe's tuning, or a bolder one where there is time.
 
-    How far features have to go differs from set to set (skin photographs: 1.00 instead of 1.13 and 0.95 instead of 1.14
-    nats at three times the rate; on magnetic tiles it forgets), so that none of both is right for all.
+    How far features have to go differs from set to set (``benchmarks/rates.py``: on photographs of skin three times the
+    rate is better by 0.1 to 0.2 nats, on magnetic tiles it forgets), so that none of both is right for all.
     """
     tuning, end = job.recipe.tuning, job.until if job.first_until is None else job.first_until
     made = _first(job, tuning, end, job.checkpoint, say, team)
