@@ -8,7 +8,8 @@ from shared.errors import ReviewError
 from shared.records import Action, Review, Verdict
 from shared.review import order
 from shared.review.items import Item
-from shared.review.store import Store, now
+from shared.review.log import now
+from shared.review.store import Store
 from shared.review.view import Camera
 
 Arrange = Callable[[Sequence[Item], Mapping[str, str]], list[Item]]

@@ -6,11 +6,8 @@ What it cannot show: somebody with write access who computes the whole chain ane
 write :meth:`Store.head` down elsewhere (the report and the export do) and give it to ``verify``.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
@@ -19,30 +16,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from shared.decisions import Line
 from shared.errors import ReviewError
 from shared.records import Action, Review
-from shared.review import chain, claims, rows, tables
+from shared.review import chain, claims, log, rows, tables
 from shared.review.chain import Head
 from shared.review.items import Item, items_of
+from shared.review.log import Added
 
 T = TypeVar("T")
-REMARKS = (Action.READ, Action.SIGN)
-"""Rows that stand beside the verdicts and are none."""
 _TRIES = 20
-_CHUNK = 500
-
-
-@dataclass(frozen=True)
-class Added:
-    """What became of offered items.
-
-    Attributes:
-        new: Items that were not in the store.
-        replaced: Items nobody had judged yet, now as newly predicted.
-        kept: Items that are there already, or that were judged and stay as they were judged.
-    """
-
-    new: int
-    replaced: int
-    kept: int
 
 
 class Store:
@@ -86,33 +66,7 @@ class Store:
             ReviewError: A judged item comes again with another picture: its verdict would hide what is in the new one.
         """
         by_id = {item.id: item for item in offered}
-        return self._write(lambda c: self._add(c, by_id))
-
-    def _add(self, c: sa.Connection, by_id: dict[str, Item]) -> Added:
-        ids = list(by_id)
-        old: dict[str, Item] = {}
-        judged: set[str] = set()
-        for start in range(0, len(ids), _CHUNK):
-            some = ids[start : start + _CHUNK]
-            old |= {
-                r.id: rows.item_of(r) for r in c.execute(sa.select(tables.items).where(tables.items.c.id.in_(some)))
-            }
-            judged |= set(c.scalars(sa.select(tables.reviews.c.item).where(tables.reviews.c.item.in_(some))))
-        clash = [i for i in judged if old[i].picture != by_id[i].picture]
-        if clash:
-            raise ReviewError(
-                f"{self.where}: {len(clash)} item(s), first {min(clash)!r}, were judged already on another picture; "
-                "use a new store for the new lot, or give its frames names of their own"
-            )
-        new = [item for item in by_id.values() if item.id not in old]
-        changed = [i for i in old if i not in judged and old[i].digest != by_id[i].digest]
-        if new:
-            c.execute(tables.items.insert(), [rows.of_item(item) for item in new])
-            at = now()
-            c.execute(tables.arrivals.insert(), [{"item": item.id, "at": at} for item in new])
-        for i in changed:
-            c.execute(tables.items.update().where(tables.items.c.id == i).values(rows.of_item(by_id[i])))
-        return Added(len(new), len(changed), len(old) - len(changed))
+        return self._write(lambda c: log.add(c, by_id, self.where))
 
     def record(self, review: Review, *, shown: str | None = None) -> int:
         """Append one verdict; when this returns, it is on the disk.
@@ -129,20 +83,10 @@ class Store:
             ReviewError: The item is unknown, was replaced or has a standing verdict, the verdict is not complete, or
                 the store does not answer.
         """
-        if review.action in (Action.UNDO, *REMARKS):
+        if review.action in (Action.UNDO, *log.REMARKS):
             raise ReviewError(f"{review.item}: {review.action} is no verdict; call undo or remark")
-        _check(review)
-        return self._write(lambda c: self._record(c, review, shown))
-
-    def _record(self, c: sa.Connection, review: Review, shown: str | None) -> int:
-        digest = self._digest(c, review, shown)
-        standing = c.execute(_standing().where(tables.reviews.c.item == review.item)).first()
-        if standing:
-            raise ReviewError(
-                f"{review.item}: was judged by {standing.reviewer} at {standing.at} ({standing.action} "
-                f"{standing.label}); that verdict has to be taken back before another"
-            )
-        return self._append(c, review, digest)
+        log.check(review)
+        return self._write(lambda c: log.record(c, review, shown, self.where))
 
     def remark(self, review: Review, *, shown: str | None = None) -> int:
         """Append what is no verdict: a reading before the answer is shown, or a signature below a verdict.
@@ -160,37 +104,10 @@ class Store:
         Raises:
             ReviewError: It is another action, comes too late or twice, or as for :meth:`record`.
         """
-        if review.action not in REMARKS:
-            raise ReviewError(f"{review.item}: {review.action} is no remark; allowed are {', '.join(REMARKS)}")
-        _check(review)
-        return self._write(lambda c: self._remark(c, review, shown))
-
-    def _remark(self, c: sa.Connection, review: Review, shown: str | None) -> int:
-        digest = self._digest(c, review, shown)
-        own = tables.reviews.c.item == review.item
-        standing = c.execute(_standing().where(own)).first()
-        if review.action is Action.SIGN:
-            if standing is None or standing.reviewer != review.reviewer:
-                raise ReviewError(
-                    f"{review.item}: has no verdict of {review.reviewer} to sign; look at it and judge it"
-                )
-            return self._append(c, review, digest)
-        if standing is not None:
-            raise ReviewError(f"{review.item}: was judged by {standing.reviewer}; a first reading comes before that")
-        mine = (own, tables.reviews.c.reviewer == review.reviewer)
-        if c.execute(sa.select(tables.reviews.c.seq).where(*mine)).first():
-            raise ReviewError(f"{review.item}: {review.reviewer} has read or judged it already; that stays as it is")
-        return self._append(c, review, digest)
-
-    def _digest(self, c: sa.Connection, review: Review, shown: str | None) -> str:
-        """The digest of a row's item, which must still be what the person saw."""
-        row = c.execute(sa.select(tables.items).where(tables.items.c.id == review.item)).one_or_none()
-        if row is None:
-            raise ReviewError(f"{self.where}: has no item {review.item!r}; add its decision first")
-        digest = rows.item_of(row).digest
-        if shown is not None and shown != digest:
-            raise ReviewError(f"{review.item}: was renewed while it was on the screen; look at it again")
-        return digest
+        if review.action not in log.REMARKS:
+            raise ReviewError(f"{review.item}: {review.action} is no remark; allowed are {', '.join(log.REMARKS)}")
+        log.check(review)
+        return self._write(lambda c: log.remark(c, review, shown, self.where))
 
     def claim(self, item: str, holder: str, seconds: float) -> bool:
         """Take an item onto one's screen for a while; all else that this reviewer held is free again.
@@ -211,7 +128,7 @@ class Store:
             if not claims.take(c, item, holder, time.time(), seconds):
                 return False
             # Asked once the claim is there: its last holder may have judged the item and let go of it just before.
-            judged = c.execute(_standing().where(tables.reviews.c.item == item)).first() is not None
+            judged = c.execute(log.standing().where(tables.reviews.c.item == item)).first() is not None
             if judged:
                 claims.drop(c, holder, item)
             else:
@@ -237,28 +154,7 @@ class Store:
         Raises:
             ReviewError: The store does not answer.
         """
-        return self._write(lambda c: self._undo(c, reviewer, seconds))
-
-    def _undo(self, c: sa.Connection, reviewer: str, seconds: float) -> Review | None:
-        last = _standing().where(tables.reviews.c.reviewer == reviewer).order_by(tables.reviews.c.seq.desc())
-        row = c.execute(last.limit(1)).first()
-        if row is None:
-            return None
-        undo = Review(row.item, Action.UNDO, "", reviewer, now(), seconds, undoes=row.seq)
-        _check(undo)
-        self._append(c, undo, row.shown)
-        return rows.review_of(row)
-
-    def _append(self, c: sa.Connection, review: Review, shown: str) -> int:
-        end = c.execute(sa.select(tables.head)).one()
-        row = asdict(review) | {"seq": end.length + 1, "shown": shown, "action": review.action.value}
-        row |= {"seconds": round(float(review.seconds), 3)}
-        row |= {"prev_hash": end.hash, "hash": rows.chained(end.hash, row)}
-        c.execute(tables.reviews.insert().values(row))
-        moved = tables.head.update().where(tables.head.c.hash == end.hash)
-        if c.execute(moved.values(length=end.length + 1, hash=row["hash"])).rowcount != 1:
-            raise IntegrityError("head has moved", None, RuntimeError("another writer was faster"))
-        return int(end.length) + 1
+        return self._write(lambda c: log.undo(c, reviewer, seconds))
 
     def items(self) -> list[Item]:
         """All items, by id."""
@@ -288,7 +184,7 @@ class Store:
 
     def standing(self) -> dict[str, Review]:
         """The verdicts that hold, by item."""
-        wanted = _standing().order_by(tables.reviews.c.seq)
+        wanted = log.standing().order_by(tables.reviews.c.seq)
         return self._read(lambda c: {r.item: rows.review_of(r) for r in c.execute(wanted)})
 
     def head(self) -> Head:
@@ -302,10 +198,10 @@ class Store:
             for n in ("frame", "image", "box", "label", "probability", "risk", "batch")
         ]
         joined = sa.select(tables.reviews, *columns).join(tables.items).order_by(tables.reviews.c.seq)
-        log = self._read(lambda c: [dict(r._mapping) for r in c.execute(joined)])
-        undone = {r["undoes"] for r in log}
-        none = (Action.UNDO, *REMARKS)
-        return [r | {"standing": r["action"] not in none and r["seq"] not in undone} for r in log]
+        found = self._read(lambda c: [dict(r._mapping) for r in c.execute(joined)])
+        undone = {r["undoes"] for r in found}
+        none = (Action.UNDO, *log.REMARKS)
+        return [r | {"standing": r["action"] not in none and r["seq"] not in undone} for r in found]
 
     def verify(self, *, known: Head | None = None) -> None:
         """Check the whole chain.
@@ -341,31 +237,3 @@ class Store:
 
     def _unusable(self, error: SQLAlchemyError) -> ReviewError:
         return ReviewError(f"store {self.where}: does not answer ({tables.first_line(error)}); nothing was recorded")
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _check(review: Review) -> None:
-    where = f"verdict on {review.item!r}"
-    if not review.reviewer.strip():
-        raise ReviewError(f"{where}: has no reviewer; say who judges")
-    if not review.label and review.action is not Action.UNDO:
-        raise ReviewError(f"{where}: has no label; give the one that stands after it")
-    if not (math.isfinite(review.seconds) and review.seconds >= 0):
-        raise ReviewError(f"{where}: took {review.seconds} seconds; allowed is 0 or more")
-    try:
-        offset = datetime.fromisoformat(review.at).utcoffset()
-    except ValueError:
-        offset = None
-    if offset is None or offset.total_seconds() != 0:
-        raise ReviewError(f"{where}: time {review.at!r} is not ISO 8601 in UTC, e.g. 2026-11-23T14:05:00+00:00")
-
-
-def _standing() -> sa.Select[Any]:
-    undo = tables.reviews.alias("undo")
-    taken_back = sa.exists().where(undo.c.undoes == tables.reviews.c.seq)
-    verdict = tables.reviews.c.action.not_in([Action.UNDO.value, *(remark.value for remark in REMARKS)])
-    return sa.select(tables.reviews).where(verdict, ~taken_back)

@@ -90,7 +90,7 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     """
     tuning, end = job.recipe.tuning, job.until if job.first_until is None else job.first_until
     made = _first(job, tuning, end, job.checkpoint, say, team)
-    if job.first_until is None or not tuning.bolder or end - team.now() < made.facts.get("seconds", np.inf):
+    if not tuning.bolder or end - team.now() < made.facts.get("seconds", np.inf):
         return made, tuning
     rate = min(1.0, tuning.bolder * tuning.learning_rate)
     bolder = replace(tuning, learning_rate=rate, layer_decay=1.0, epochs=LONGER * tuning.epochs)

@@ -7,7 +7,6 @@ import argparse
 import sys
 import time
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,11 @@ from shared.errors import LoupeError  # noqa: E402
 from shared.records import Review  # noqa: E402
 from shared.review import launch, texts, ui  # noqa: E402
 from shared.review.store import Store  # noqa: E402
-from verticals.agriculture.irrigation.advice import NOT_CLAIMED  # noqa: E402
-from verticals.agriculture.spraying import machine, terminal_profiles  # noqa: E402
 from verticals.agriculture.viewing import (  # noqa: E402
-    charts,
     decks,
     judging,
-    prescriptions,
+    panels,
     scenes,
-    watering,
     wording,
     zone_items,
 )  # fmt: skip
@@ -72,15 +67,6 @@ def opened(url: str) -> Store:
 def scene(path: str, changed: float) -> Scene:
     """What is shown of a map or raster, read once for each time it was written."""
     return scenes.read(Path(path))
-
-
-@st.cache_resource(show_spinner="laying the sprayer over the field", max_entries=24)
-def ground(path: str, changed: float, wish: prescriptions.Wish, said: tuple[tuple[int, str], ...]) -> Any:
-    """The map on a machine's grid with zones as judged, once for each wish."""
-    on = scene(path, changed)
-    assert on.field_map is not None and on.outline is not None
-    shapes = [(on.zones.geometry.iloc[i], label) for i, label in said]
-    return prescriptions.ground(on.field_map, on.outline, wish, shapes)
 
 
 def name(code: str) -> str:
@@ -126,9 +112,9 @@ def page(options: launch.Options, given: str) -> None:
         panel = st.segmented_control("Panel", PANELS, default=PANELS[0], label_visibility="collapsed", key="panel")
         with ui.errors():
             if panel == PANELS[1]:
-                sprayed = spraying(on, path, standing)
+                sprayed = panels.spraying(on, path, where(path), standing, name)
             elif panel == PANELS[2]:
-                irrigation(path)
+                panels.irrigation(path)
             else:
                 zone(on, store, standing)
     with left:
@@ -285,85 +271,6 @@ def merge(on: Scene, store: Store, standing: dict[int, Review]) -> None:
         word = wording.relabelling(wish, name) if into else "Choose what they become"
         ready = bool(who and into and wish.open)
         st.button(word, key="merge", on_click=recorded, args=(relabel,), disabled=not ready, width="stretch")
-
-
-def spraying(on: Scene, path: str, standing: dict[int, Review]) -> Any:
-    """Machine and threshold, what they save at which recall, and the files for the terminal; what is sprayed."""
-    if on.field_map is None:
-        st.info("A prescription needs a map; map this raster with loupe map.")
-        return None
-    machines = machine.profiles()
-    key = st.selectbox("Sprayer", list(machines), format_func=lambda k: machines[k].name, key="sprayer")
-    st.session_state.setdefault("targets", list(prescriptions.usual_targets(on.field_map)))
-    choices = [label for label in on.field_map.labels if label != on.field_map.ok_label]
-    targets = st.multiselect("Spray where there is", choices, format_func=name, key="targets")
-    by, value = st.columns([0.42, 0.58], vertical_alignment="bottom")
-    how = by.radio("Choose by", ("recall", "threshold"), horizontal=True, label_visibility="collapsed", key="how")
-    at = value.slider(f"{how.capitalize()}", min_value=0.05, max_value=1.0, step=0.01, key=f"by-{how}")
-    recall = at if how == "recall" else 0.95
-    wish = prescriptions.Wish(machines[key], tuple(targets), at if how == "threshold" else None, recall)
-    laid = ground(path, where(path), replace(wish, threshold=None), tuple((i, r.label) for i, r in standing.items()))
-    made = prescriptions.prescribe(on.field_map, laid, wish)
-    facts = prescriptions.facts(made, laid)
-    st.html(wording.sprayed(facts))
-    st.vega_lite_chart(charts.savings(laid, made), width="stretch")
-    export(made, laid, path, judged=len(standing), zones=len(on.items))
-    for remark in dict.fromkeys(facts["remarks"]):
-        st.caption(texts.plain(remark))
-    return prescriptions.sprayed(made)
-
-
-def export(made: prescriptions.Prescribed, laid: prescriptions.Ground, path: str, *, judged: int, zones: int) -> None:
-    """Write the files in a person's name, and say whether the terminal would take them."""
-    terminals = terminal_profiles.profiles()
-    left, right = st.columns(2)
-    form = left.selectbox("Format", list(prescriptions.FORMATS))
-    wanted = "shp" if form == "shp" else "isoxml"
-    able = [k for k, t in terminals.items() if t.format == wanted] if form != "gpkg" else []
-    usual = prescriptions.FORMATS[form]
-    key = right.selectbox("Terminal", able, able.index(usual) if usual in able else None,
-                          format_func=lambda k: terminals[k].name, disabled=not able)  # fmt: skip
-    out = Path(st.text_input("Folder", str(Path(path).with_name(f"{Path(path).name}-prescription-{form}"))))
-    who = st.session_state["reviewer"].strip()
-    st.caption(texts.plain(wording.ordered(who, judged, zones)))
-    pressed = st.button("Export the prescription", type="primary", key="export", width="stretch", disabled=not who)
-    if not pressed:
-        return
-    try:
-        more = {"ordered_by": who, "zones": zones, "zones_judged": judged}
-        done = prescriptions.order(made, laid, out, form, key or "", more=more)
-    except LoupeError as error:
-        st.error(texts.plain(str(error)))
-        return
-    st.success(texts.plain(wording.exported(done)))
-
-
-@st.cache_resource(show_spinner="reckoning the water of each zone", max_entries=24)
-def advice(file: str, changed: tuple[float, ...], on: date | None, rain_mm: float) -> watering.Advised:
-    """Advice for a day, reckoned once for each state of the farm's files."""
-    return watering.advised(watering.load(Path(file)), Path(file).parent, on=on, rain_mm=rain_mm)
-
-
-def irrigation(path: str) -> None:
-    """Advice for each zone of a farm, with depth and confidence."""
-    beside = Path(path).parent / "farm.toml"
-    st.session_state.setdefault("farm", str(beside) if beside.is_file() else "")
-    file = Path(st.text_input("Farm (weather, soil, crop, probes)", key="farm", placeholder="farm.toml").strip())
-    if not file.name:
-        st.info("Give the TOML file that names weather, soil, crop and probe readings; see docs/agriculture.md.")
-    else:
-        left, right = st.columns(2)
-        on = left.date_input("End of the day", value=None, key="day", help="None: the last day with weather.")
-        rain = right.number_input("Rain to count on, mm", min_value=0.0, max_value=200.0, key="rain")
-        changed = tuple(sorted(f.stat().st_mtime for f in file.parent.iterdir() if f.suffix in (".csv", ".toml")))
-        found = advice(str(file), changed, on if isinstance(on, date) else None, rain)
-        st.caption(f"{found.on}, {texts.plain(found.crop)}; corrected by {found.pairs} earlier probe readings")
-        st.dataframe(watering.table(found), hide_index=True, width="stretch")
-        for zone_advice in found.advice:
-            st.caption(texts.plain(f"{zone_advice.zone or 'field'}: {zone_advice.reason}"))
-        for remark in found.remarks:
-            st.caption(texts.plain(remark))
-    st.caption(texts.plain(NOT_CLAIMED))
 
 
 with ui.errors():

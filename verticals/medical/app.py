@@ -5,9 +5,7 @@ Started by ``loupe review medical``, or ``streamlit run verticals/medical/app.py
 
 import sys
 import tempfile
-import time
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import streamlit as st
@@ -20,18 +18,17 @@ if str(HERE.parents[1]) not in sys.path:
 
 from shared import taxonomy  # noqa: E402
 from shared.errors import DataError  # noqa: E402
-from shared.records import Action, Review, Verdict  # noqa: E402
+from shared.records import Action, Verdict  # noqa: E402
 from shared.review import launch, texts, ui  # noqa: E402
-from shared.review.desk import LOOK_S  # noqa: E402
 from shared.review.items import Item  # noqa: E402
 from shared.review.ui import Page  # noqa: E402
 from verticals.medical.reading import (  # noqa: E402
-    agreement,
+    asking,
     blind,
     frequency,
     page_policy,
     reports,
-    sign_off,
+    screens,
     telling,
     timeline,
     visits,
@@ -70,15 +67,7 @@ WORDS = ui.Words(
     headline=telling.headline,
     short=SHORT,
 )
-STYLE = """<style>
-table.set, table.list {border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; margin: 0}
-table.set {width: 100%} table.set th, table.list th {text-align: left; font-weight: 400; opacity: 0.7}
-table.set td, table.set th {border: none; padding: 0 0.4rem 0 0; vertical-align: top}
-table.set td:first-child {font-weight: 600; white-space: nowrap}
-table.set td:last-child {text-align: right; white-space: nowrap}
-table.list td, table.list th {padding: 0.15rem 1.2rem 0.15rem 0; border-bottom: 1px solid rgba(128,128,128,0.25)}
-</style>"""
-_FACTS, _FEW = 222, 200
+_FACTS = 222
 OPTIONS = launch.options([])
 POLICY = page_policy.PagePolicy()
 
@@ -86,11 +75,6 @@ POLICY = page_policy.PagePolicy()
 @st.cache_resource(show_spinner=False)
 def _scratch() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="loupe-visits-")
-
-
-def _html(body: str) -> None:
-    if body:  # Streamlit refuses an empty one
-        st.html(STYLE + body)
 
 
 def _folder() -> reports.Folder | None:
@@ -142,60 +126,11 @@ def _instead(this: Page) -> bool:
         return False
     this.desk.away()
     with st.container(height=this.canvas_wh[1] + 40, border=False):
-        show = _show_list if screen == "list" else _show_sign_off
-        show(this)
+        if screen == "list":
+            screens.waiting(this, hidden=_blind_first())
+        else:
+            screens.sign_off(this, _folder(), POLICY.reports_beside(OPTIONS.store))
     return True
-
-
-def _show_list(this: Page) -> None:
-    desk = this.desk
-    waiting = desk.upcoming()
-    rule = "by waiting time alone, so that the order says nothing of the answers" if _blind_first() else "by urgency"
-    st.markdown(f"##### Worklist: {len(waiting)} pictures, {rule}")
-    st.caption("Waiting is counted from arrival in the review store; what has waited longest comes first.")
-    _html(telling.table(worklist.table(waiting[:_FEW], desk.arrivals, hidden=_blind_first())))
-    if pairs := agreement.pairs([*desk.readings.values(), *desk.standing.values()]):
-        st.markdown("##### What seeing the answer did (95 % intervals)")
-        _html(telling.readings_table(agreement.of_items(pairs, desk.items)))
-
-
-def _show_sign_off(this: Page) -> None:
-    folder = _folder()
-    st.markdown("##### Sign off")
-    if folder is None:
-        st.info(
-            f"There are no reports in {texts.plain(str(POLICY.reports_beside(OPTIONS.store)))}. Write them with "
-            "`loupe structured-report FINDINGS SOURCE --bundle BUNDLE -o reports`."
-        )
-        return
-    ready, hindered = sign_off.waiting(this.desk, folder)
-    _html(telling.table([telling.to_sign(item, verdict) for item, verdict in ready]))
-    for sentence in hindered:
-        st.caption(texts.plain(sentence))
-    if ready:
-        _signature_fields(this, folder, ready)
-    else:
-        st.caption("There is no verdict of yours that waits for a signature. Only what you have looked at is signed.")
-    st.caption(texts.plain(st.session_state.get("signed", "")))
-
-
-def _signature_fields(this: Page, folder: reports.Folder, ready: list[tuple[Item, Review]]) -> None:
-    def sign() -> None:
-        family, given, organisation = (st.session_state.get(key, "") for key in ("family", "given", "organisation"))
-        signature = sign_off.Signature(family, given, organisation, datetime.now().astimezone())
-        st.session_state["signed"] = sign_off.sign_all(this.desk.store, folder, ready, signature)
-
-    columns = st.columns(3)
-    for column, (key, label) in zip(
-        columns, {"family": "Family name", "given": "Given names", "organisation": "Organisation"}.items(), strict=True
-    ):
-        column.text_input(label, key=key)
-    st.caption(
-        "I have looked at each of these pictures and answer for these reports. A verified report is final: a verdict "
-        "that is taken back later needs a new report, which supersedes it."
-    )
-    count = f"{len(ready)} report{'s' if len(ready) > 1 else ''}"
-    st.button(f"Sign {count}", key="sign", type="primary", on_click=sign)
 
 
 # ------------------------------------------------------------------ picture
@@ -256,9 +191,7 @@ def _panel(this: Page, item: Item, visible: bool) -> bool:
 
 def _ask(this: Page, item: Item, visible: bool) -> None:
     desk, turn = this.desk, this.desk.turn
-    draft: blind.Draft = st.session_state.get("draft", blind.Draft(-1))
-    if draft.turn != turn:
-        draft = st.session_state["draft"] = blind.Draft(turn, since=time.monotonic())
+    draft = asking.draft(turn)
     st.markdown("##### Your reading, before the answer")
     _picture_keys(this, item)
     with st.container(height=110, border=False, gap="xsmall", key="facts"):
@@ -267,59 +200,14 @@ def _ask(this: Page, item: Item, visible: bool) -> None:
     so_far = [telling.said(blind.Answer(draft.label, draft.urgency))] if draft.label else []
     question = {"label": "What is it?", "urgency": "How urgent is it?", "confidence": "How sure are you?"}[draft.asks]
     st.markdown(f"**{question}** {texts.plain(' '.join(so_far))}")
-    _ask_keys(this, item, draft, off=not desk.reviewer or not visible)
+    asking.keys(this, item, draft, short=SHORT, nothing=NOTHING, off=not desk.reviewer or not visible)
     left, middle, right = st.columns(3, gap="xsmall")
     left.button(
-        "Back", shortcut="Esc", key=f"back-{turn}", width="stretch", disabled=draft.label is None, on_click=_back
+        "Back", shortcut="Esc", key=f"back-{turn}", width="stretch", disabled=draft.label is None, on_click=asking.back
     )
     for column, text, key, act in ((middle, "Skip", "N", desk.skip), (right, "Undo", "U", desk.undo)):
         column.button(text, shortcut=key, key=f"{text}-{turn}", width="stretch", on_click=act, args=(turn,))
     st.caption(texts.plain(desk.message))
-
-
-def _back() -> None:
-    st.session_state["draft"] = st.session_state["draft"].back(time.monotonic())
-
-
-def _ask_keys(this: Page, item: Item, draft: blind.Draft, *, off: bool) -> None:
-    turn, asks = this.desk.turn, draft.asks
-
-    def say(value: str | int) -> None:
-        present: blind.Draft = st.session_state["draft"]
-        late = time.monotonic() - present.since
-        if present.turn != turn or present.asks != asks or late < LOOK_S:
-            return
-        st.session_state["draft"] = present.said(value, time.monotonic())
-
-    def commit(confidence: int) -> None:
-        present: blind.Draft = st.session_state["draft"]
-        if present.turn != turn or present.asks != asks or present.label is None:
-            return
-        own = blind.Answer(present.label, present.urgency, confidence)
-        alone = Action.REJECT if own.label == blind.NO_TRIGGER else Action.RELABEL
-        unscored = item.payload.get("facts", {}).get("model") == "none"
-        this.desk.commit(turn, own.label, blind.note(own), verdict=alone if unscored else None)
-
-    def chosen() -> None:
-        say(st.session_state[f"own-{turn}"])
-
-    if asks == "label":
-        st.button(NOTHING, shortcut="O", key=f"own-none-{turn}", width="stretch", disabled=off,
-                  on_click=say, args=(blind.NO_TRIGGER,))  # fmt: skip
-        columns = st.columns(3, gap="xsmall")
-        for place, (code, name) in enumerate(SHORT.items()):
-            columns[place % 3].button(name, shortcut=str(place + 1), key=f"own-{code}-{turn}", width="stretch",
-                                      disabled=off, on_click=say, args=(code,))  # fmt: skip
-        st.selectbox(
-            "Another label", [label.code for label in this.taxonomy.labels], index=None, key=f"own-{turn}",
-            on_change=chosen, disabled=off, format_func=lambda code: texts.name(this.taxonomy, code),
-            placeholder="another label", label_visibility="collapsed",
-        )  # fmt: skip
-        return
-    words, act, first = (URGENCY, say, 0) if asks == "urgency" else (blind.CONFIDENCE, commit, 1)
-    for place, word in enumerate(words):
-        st.button(word, shortcut=str(place + 1), key=f"{asks}-{place}-{turn}", width="stretch", disabled=off,
-                  on_click=act, args=(place + first,))  # fmt: skip
 
 
 def _answer(this: Page, item: Item, visible: bool) -> None:
@@ -367,7 +255,7 @@ def _grounds(item: Item) -> None:
     study = POLICY.study_prevalence or (folder.study_prevalence if folder is not None else 0.0)
     if said := frequency.of_item(item, study, POLICY.prevalence):
         st.caption(said)
-    _html(telling.set_table(item))
+    screens.html(telling.set_table(item))
     for reason in telling.reasons(item, DISCLAIMER):
         st.caption(texts.plain(reason))
     alike = telling.nearest(item) if item.verdict is Verdict.FLAG else []

@@ -12,7 +12,8 @@ from shared.records import Action, Review
 from shared.review import claims
 from shared.review.desk import LEASE_S, LOOK_S, Desk
 from shared.review.items import Item
-from shared.review.store import Store, now
+from shared.review.log import now
+from shared.review.store import Store
 
 Done = tuple[str, list[str], int]
 """Reviewer, items that were on the screen, and how often the store did not answer."""

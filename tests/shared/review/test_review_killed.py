@@ -15,7 +15,8 @@ from shared.review.store import Store
 WRITER = """
 import sys
 from shared.records import Action, Review
-from shared.review.store import Store, now
+from shared.review.log import now
+from shared.review.store import Store
 
 store = Store.open(sys.argv[1])
 standing = store.standing()

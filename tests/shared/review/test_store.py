@@ -12,8 +12,10 @@ from shared.decisions import Line, Shown
 from shared.errors import ReviewError
 from shared.records import Action, Box, Decision, Finding, Review, Verdict
 from shared.review import export
+from shared.review.chain import Head
 from shared.review.items import NOT_EXAMINED
-from shared.review.store import Added, Head, Store
+from shared.review.log import Added
+from shared.review.store import Store
 
 
 def line(frame: str, *, sample: str = "s", probability: float = 0.9, examined: float = 1.0) -> Line:

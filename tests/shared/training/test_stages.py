@@ -58,7 +58,11 @@ def test_a_try_that_diverges_is_not_kept(job: Job) -> None:
     assert any("the first is kept" in line for line in said)
 
 
+def test_a_single_stage_tries_twice_too_where_its_time_is_not_used_up(job: Job) -> None:
+    tries, said = tuned(replace(job, first_until=None))
+    assert len(tries) == 2 and not any("all 48 training images" in line for line in said)
+
+
 def test_one_try_where_no_second_is_wanted_or_time_is_short(job: Job) -> None:
     assert tuned(job, bolder=0.0)[0] == []
-    assert tuned(replace(job, first_until=None, until=time.monotonic() + 60))[0] == []
     assert tuned(replace(job, first_until=time.monotonic() + 4.0), epochs=10_000)[0] == []

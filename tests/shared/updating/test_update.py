@@ -14,7 +14,8 @@ from shared.inference import Runtime
 from shared.inference import bundle as bundles
 from shared.records import Action, Review
 from shared.review.items import Item
-from shared.review.store import Store, now
+from shared.review.log import now
+from shared.review.store import Store
 from shared.training import head
 from shared.update import Wish, update
 from shared.updating import memory

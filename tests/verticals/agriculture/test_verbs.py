@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from shared.records import Action, Review
-from shared.review.store import Store, now
+from shared.review.log import now
+from shared.review.store import Store
 from verticals.agriculture.mapping import field_map
 
 pytest.importorskip("rasterio")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from shared.errors import ReviewError
 from shared.records import Action, Review
 from shared.review.items import Item
-from shared.review.store import Store, now
+from shared.review.log import now
+from shared.review.store import Store
 
 _SAME_HA = 1e-6
 

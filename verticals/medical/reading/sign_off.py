@@ -22,7 +22,8 @@ from shared.inference.bundle import file_hash
 from shared.records import Action, Review
 from shared.review.desk import Desk
 from shared.review.items import Item, canonical
-from shared.review.store import Store, now
+from shared.review.log import now
+from shared.review.store import Store
 from verticals.medical import taxonomy
 from verticals.medical.dicom import dicom_write
 from verticals.medical.dicom.report_content import SCHEME

@@ -12,7 +12,8 @@ import pytest
 from shared.errors import DataError
 from shared.records import Action, Review
 from shared.review.desk import Desk
-from shared.review.store import Store, now
+from shared.review.log import now
+from shared.review.store import Store
 from verticals.medical.reading import reports, sign_off
 from verticals.medical.reading.blind import NO_TRIGGER, Answer, note
 from verticals.medical.reading.sign_off import Signature
