@@ -1,15 +1,18 @@
 """What the server costs over the runtime in the same process, and what it does with 64 clients at once.
 
-    python benchmarks/serving.py BUNDLE PHOTOGRAPHS/SET/images [--images 200]
+    python benchmarks/serving.py BUNDLE PHOTOGRAPHS/SET/images [--images 200] [--apart]
 
-The client is tritonclient, on the same machine and cores. Latency: one image, the runtime and the server in turn, so
-that both meet the same load. Throughput: all images through the runtime in batches of 16, then through the server by 64
-clients of which each waits for its answer; both as often as ``--rounds`` says, in turn. Prints Markdown.
+The client is tritonclient, on the same machine and cores; with ``--apart`` the server and the runtime in the process
+have one core, each in its turn, and the clients another one, as if they were on another machine. Latency: one image,
+the runtime and the server in turn, so that both meet the same load. Throughput: all images through the runtime in
+batches of 16, then through the server by 64 clients of which each waits for its answer; both as often as ``--rounds``
+says, in turn. Prints Markdown.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -76,6 +79,12 @@ async def crowd(where: str, name: str, pictures: list, together: int) -> tuple[f
         return len(pictures) / seconds, own / seconds / cores.available()
 
 
+def keep_to(chosen: set[int]) -> None:
+    """Let all threads of this process, and processes begun from here on, run on these cores alone."""
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), chosen)
+
+
 def alone(runtime: Runtime, pictures: list) -> float:
     """Images per second in this process, in batches."""
     start = time.perf_counter()
@@ -91,8 +100,14 @@ def main() -> None:
     parser.add_argument("--images", dest="count", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--together", type=int, default=1, help="images of one request, where 64 clients ask at once")
+    parser.add_argument("--apart", action="store_true", help="the clients on a core of their own")
     options = parser.parse_args()
     side = 224
+    every = sorted(os.sched_getaffinity(0))
+    inside, outside = (set(every[:1]), set(every[1:2])) if options.apart else (set(every), set(every))
+    if not outside:
+        parser.error("--apart needs two cores")
+    keep_to(inside)
     files = sorted(f for f in options.images.rglob("*") if f.suffix.lower() in images.SUFFIXES)[: options.count]
     pictures = [cv2.resize(images.read(f), (side, side), interpolation=cv2.INTER_AREA) for f in files]
     loupe = str(Path(sys.executable).parent / "loupe")
@@ -105,10 +120,12 @@ def main() -> None:
             latency(runtime, client, name, pictures[:20])
             own, served = latency(runtime, client, name, pictures)
             files_ms = encoded_latency(client, name, pictures)
-            rounds = [
-                (alone(runtime, pictures), *asyncio.run(crowd(where, name, pictures, options.together)))
-                for _ in range(options.rounds)
-            ]
+            rounds = []
+            for _ in range(options.rounds):
+                keep_to(inside)
+                own_rate = alone(runtime, pictures)
+                keep_to(outside)
+                rounds.append((own_rate, *asyncio.run(crowd(where, name, pictures, options.together))))
         finally:
             server.terminate()
     print(f"{len(pictures)} images of {side} x {side} px, one at a time, milliseconds:\n")
@@ -122,7 +139,7 @@ def main() -> None:
     crowded, batched = (statistics.median(r[i] for r in rounds) for i in (1, 0))
     print(f"{CLIENTS} clients at once: {crowded:.0f} images per second, in the process in batches {batched:.0f}")
     spread = f"{statistics.median(ratio):.2f} [{min(ratio):.2f} .. {max(ratio):.2f}]"
-    print(f"ratio {spread} over {len(rounds)} rounds; the clients took {clients:.1%} of the cores")
+    print(f"ratio {spread} over {len(rounds)} rounds; the clients took {clients:.1%} of their cores")
 
 
 if __name__ == "__main__":
