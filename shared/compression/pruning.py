@@ -1,6 +1,7 @@
 """Pruning: whole channels are taken out of a network, wherever they are used, until it is as fast as was asked for."""
 
 import copy
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -154,7 +155,7 @@ def _take(made: FieldNet, kept: dict[str, Any], ratio: float) -> None:
     tp = require("torch_pruning", extra="compress")
     names = {module: name for name, module in made.named_modules()}
     outputs = (tp.prune_conv_out_channels, tp.prune_depthwise_conv_out_channels)
-    pruner = tp.pruner.BasePruner(
+    pruner = _by_need(tp)(
         made,
         torch.zeros(1, 3, made.image_size, made.image_size),
         tp.importance.GroupHessianImportance(group_reduction="sum"),
@@ -169,6 +170,27 @@ def _take(made: FieldNet, kept: dict[str, Any], ratio: float) -> None:
             if dependency.handler in outputs and name in kept:
                 kept[name] = torch.from_numpy(np.delete(kept[name].numpy(), channels))
         group.prune()
+
+
+def _by_need(tp: Any) -> Any:
+    """torch-pruning's pruner, but layers that are needed least become the narrowest.
+
+    By itself it rounds to no channel at all where few should stay, and then leaves that layer as wide as it was; and a
+    layer that the answers do not need, such as one of a stage that the head does not read, gives it 0 / 0 for a need,
+    which counts as the greatest.
+    """
+
+    class Pruner(tp.pruner.BasePruner):  # type: ignore[misc]
+        def estimate_importance(self, group: Any) -> Any:
+            need = super().estimate_importance(group)
+            return None if need is None else torch.nan_to_num(need)
+
+        def _round_to(self, n_pruned: int, current_channels: int, round_to: int) -> int:
+            least = round_to * math.ceil((1 - MOST) * current_channels / round_to)
+            staying = max(least, (current_channels - n_pruned) // round_to * round_to)
+            return max(current_channels - staying, 0)
+
+    return Pruner
 
 
 def _check_comes_back(net: FieldNet, of: Recipe) -> None:

@@ -60,6 +60,11 @@ def flat_need(net: FieldNet) -> dict[str, Any]:
     return {name: torch.ones_like(p) for name, p in net.named_parameters()}
 
 
+def weights(net: FieldNet) -> int:
+    """Of its convolutions."""
+    return sum(m.weight.numel() for m in net.modules() if isinstance(m, torch.nn.Conv2d))
+
+
 def answers(net: FieldNet, seed: int = 0) -> Any:
     with torch.inference_mode():
         return net(pixels(seed))[0]
@@ -73,8 +78,7 @@ def test_a_network_without_some_channels_is_saved_as_numbers_and_comes_back_equa
     net = network(of)
     before = answers(net)
     cut = pruning.taken_out(net, of, flat_need(net), 0.5)
-    few, many = (sum(m.weight.numel() for m in n.modules() if isinstance(m, torch.nn.Conv2d)) for n in (cut.net, net))
-    assert few < 0.75 * many and sum(cut.net.stages) < sum(net.stages)
+    assert weights(cut.net) < 0.75 * weights(net) and sum(cut.net.stages) < sum(net.stages)
     assert torch.equal(answers(net), before)  # the network given stays whole
     widths = {n: m.out_channels for n, m in cut.net.named_modules() if isinstance(m, torch.nn.Conv2d)}
     assert {name: len(channels) for name, channels in cut.kept.items()} == widths
@@ -87,6 +91,31 @@ def test_a_network_without_some_channels_is_saved_as_numbers_and_comes_back_equa
     np.testing.assert_allclose(answers(back).numpy(), answers(cut.net).numpy(), rtol=0, atol=1e-6)
     exported, _ = parity.export(back, [np.full((64, 64, 3), v, np.uint8) for v in (0, 90, 200)])
     assert exported.graph.output[0].name == "features"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_taken_out_is_never_less_and_no_layer_that_can_be_narrowed_stays_whole(kind: str) -> None:
+    of = KINDS[kind]
+    net = network(of)
+    need = flat_need(net)
+    sizes = []
+    for ratio in (0.2, 0.5, 0.7, 0.9):
+        cut = pruning.taken_out(net, of, need, ratio)
+        sizes.append(weights(cut.net))
+    assert sizes == sorted(sizes, reverse=True) and sizes[-1] < 0.6 * weights(net)
+    wide = {n: m.out_channels for n, m in net.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    assert all(len(cut.kept[name]) >= min(8, width) for name, width in wide.items())
+
+
+def test_layers_that_no_answer_needs_are_narrowed_first() -> None:
+    net = network(EMBEDDED)
+    needless = ("model.blocks.5.", "model.blocks.6.")
+    need = {n: torch.zeros_like(v) if n.startswith(needless) else v for n, v in flat_need(net).items()}
+    cut = pruning.taken_out(net, EMBEDDED, need, 0.3)
+    least = {64: 8, 160: 16, 320: 32, 384: 40, 640: 64}
+    wide = {n: m.out_channels for n, m in net.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    within = [name for name in wide if name.startswith(needless) and name != "model.blocks.5.0.conv_pw"]
+    assert len(within) > 8 and all(len(cut.kept[name]) == least[wide[name]] for name in within)
 
 
 def test_the_channels_that_stay_are_those_that_are_needed(parent: Parent) -> None:
