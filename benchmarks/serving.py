@@ -11,6 +11,7 @@ says, in turn. Prints Markdown.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import statistics
@@ -82,7 +83,8 @@ async def crowd(where: str, name: str, pictures: list, together: int) -> tuple[f
 def keep_to(chosen: set[int]) -> None:
     """Let all threads of this process, and processes begun from here on, run on these cores alone."""
     for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), chosen)
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread.name), chosen)
 
 
 def alone(runtime: Runtime, pictures: list) -> float:

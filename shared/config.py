@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -42,6 +43,29 @@ def load(cls: type[T], *files: Path, overrides: Sequence[str] = ()) -> T:
     for override in overrides:
         _merge(merged, _parse_override(override))
     return build(cls, merged, where=", ".join(str(f) for f in files) or "options")
+
+
+def load_once(cls: type[T], *files: Path) -> T:
+    """As :func:`load`, for what is asked for with every image: files are read again only where they have changed.
+
+    Args:
+        cls: A frozen dataclass; all callers share the one that was made.
+        *files: TOML files.
+
+    Raises:
+        ConfigError: As :func:`load`.
+    """
+    try:
+        state = tuple((file, (told := file.stat()).st_mtime_ns, told.st_size) for file in files)
+    except OSError:
+        return load(cls, *files)
+    made: T = _loaded(cls, state)  # type: ignore[arg-type]
+    return made
+
+
+@lru_cache(maxsize=64)
+def _loaded(cls: type[Any], state: tuple[tuple[Path, int, int], ...]) -> Any:
+    return load(cls, *(file for file, _, _ in state))
 
 
 def profiles(cls: type[T], file: Path) -> Mapping[str, T]:

@@ -42,7 +42,7 @@ def _notes(bundle: Bundle, case: Case) -> list[str]:
 def _decide(vertical: Vertical | None, case: Case, policy: Path | None) -> Decision:
     if vertical is not None:
         return vertical.decide(case, policy)
-    return decide_whole(case, config.load(Policy, *([policy] if policy else [])))
+    return decide_whole(case, config.load_once(Policy, *([policy] if policy else [])))
 
 
 def vertical_of(bundle: Bundle) -> Vertical | None:

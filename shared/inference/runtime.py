@@ -33,12 +33,14 @@ class Answers:
         class_map: ``(n, labels, rows, columns)`` float32: what each place adds to each label's score (the mean over
             the places is the score before softmax); None where it was not asked for.
         features: ``(n, features)`` float32, what the head works on, not standardised; None where not asked for.
+        possible: The prediction set of each image where somebody has put it here, see :meth:`Runtime.possible`.
     """
 
     probabilities: NDArray[np.float32]
     novelty: NDArray[np.float32]
     class_map: NDArray[np.float32] | None = None
     features: NDArray[np.float32] | None = None
+    possible: Sequence[tuple[str, ...]] | None = None
 
 
 def session(model: str | bytes, *, threads: int = 0, as_written: bool = False) -> Any:
@@ -130,7 +132,7 @@ class Runtime:
                 results[name].append(output)
         sizes = {"probabilities": (0, len(self.labels)), "novelty": (0,), "class_map": (0,) * 4, "features": (0, 0)}
         joined = {n: np.concatenate(r) if r else np.zeros(sizes[n], np.float32) for n, r in results.items()}
-        return Answers(**joined)
+        return Answers(**joined)  # type: ignore[arg-type]
 
 
 def batches(images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

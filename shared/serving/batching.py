@@ -202,6 +202,7 @@ def _run(runtime: Runtime, chosen: Sequence[_Waiting]) -> list[Answers]:
     order = sorted(range(len(pictures)), key=lambda i: pictures[i].shape)
     maps, vectors = any(w.class_map for w in chosen), any(w.features for w in chosen)
     found = runtime.predict([pictures[i] for i in order], class_map=maps, features=vectors)
+    possible = runtime.possible(found)  # for all at once: by itself each costs a tenth of what a request costs
     place = np.empty(len(order), int)
     place[order] = np.arange(len(order))
     parts, start = [], 0
@@ -214,6 +215,7 @@ def _run(runtime: Runtime, chosen: Sequence[_Waiting]) -> list[Answers]:
                 found.novelty[own],
                 found.class_map[own] if found.class_map is not None and waiting.class_map else None,
                 found.features[own] if found.features is not None and waiting.features else None,
+                None if possible is None else [possible[i] for i in own],
             )
         )
     return parts

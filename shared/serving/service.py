@@ -174,7 +174,7 @@ def _made(
         "features": answers.features,
     }
     if served.judge.decide is not None and {"verdict", "decision"} & set(wanted):
-        possible: Sequence[tuple[str, ...] | None] = served.runtime.possible(answers) or [None] * len(pictures)
+        possible: Sequence[tuple[str, ...] | None] = answers.possible or [None] * len(pictures)
         decided = [
             served.judge.decide(_case(served, answers, i, picture.shape, possible[i], request_id))
             for i, picture in enumerate(pictures)

@@ -69,3 +69,15 @@ def test_a_recipe_refuses_values_out_of_range(override: str) -> None:
 def test_an_override_without_a_value_says_how_to_write_one() -> None:
     with pytest.raises(ConfigError, match="expected key=value"):
         config.load(Recipe, overrides=["image_size"])
+
+
+def test_a_file_is_read_once_and_again_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text("seed = 3\n", encoding="utf-8")
+    first = config.load_once(Recipe, file)
+    assert first.seed == 3 and config.load_once(Recipe, file) is first
+    file.write_text("seed = 14\n", encoding="utf-8")
+    assert config.load_once(Recipe, file).seed == 14
+    file.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load_once(Recipe, file)

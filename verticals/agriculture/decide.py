@@ -92,7 +92,7 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     Raises:
         ConfigError: The policy is not usable.
     """
-    policy = config.load(AgriculturePolicy, DEFAULT_POLICY, *([policy_file] if policy_file else []))
+    policy = config.load_once(AgriculturePolicy, DEFAULT_POLICY, *([policy_file] if policy_file else []))
     limit, doubt = _limit(case, policy)
     blind = [seen for seen in case.seen if _is_blind(seen)]
     looks = [_look(seen, limit, doubt, policy) for seen in case.seen if not _is_blind(seen)]

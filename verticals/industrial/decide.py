@@ -52,7 +52,7 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
         ConfigError: The policy is not usable.
     """
     files = [DEFAULT_POLICY] + ([policy_file] if policy_file else [])
-    policy = config.load(IndustrialPolicy, *files)
+    policy = config.load_once(IndustrialPolicy, *files)
     if all(seen.sample.window is None for seen in case.seen):
         return decide_whole(case, policy)
     limit = threshold(case, policy)

@@ -86,7 +86,7 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     Raises:
         ConfigError: The policy is not usable.
     """
-    policy = config.load(MedicalPolicy, DEFAULT_POLICY, *([policy_file] if policy_file else []))
+    policy = config.load_once(MedicalPolicy, DEFAULT_POLICY, *([policy_file] if policy_file else []))
     scored = [seen for seen in case.seen if not seen.sample.provenance.get(NOT_SCORED)]
     limit, doubt = _limit(case, policy)
     looks = [_look(seen, case, limit, doubt, policy) for seen in scored]

@@ -29,6 +29,9 @@ class Held:
         self.at_once -= 1
         return self.runtime.predict(pictures, **wanted)
 
+    def possible(self, answers: Answers) -> list[tuple[str, ...]] | None:
+        return self.runtime.possible(answers)
+
 
 async def taken(batcher: Batcher) -> None:
     """Wait until nothing is in the queue."""
@@ -54,6 +57,7 @@ def test_answers_of_joined_requests_are_those_of_each_alone(bundle: Path) -> Non
         expected = np.concatenate([a.probabilities for a in alone])
         np.testing.assert_allclose(answers.probabilities, expected, atol=1e-5)
         assert (answers.class_map is not None) == (i == 4)
+        assert answers.possible == [runtime.possible(a)[0] for a in alone]
     assert sum(runs) == sum(map(len, requests)) and max(runs) > 1 and max(runs) <= 8
 
 
