@@ -102,12 +102,14 @@ def test_a_vertical_never_imports_another(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_streamlit_is_imported_only_by_the_page_parts(path: Path) -> None:
-    if module_name(path) != "shared.review.ui" and path.name != "app.py":
+    if module_name(path) != "shared.review.ui" and path.name != "app.py" and path.parent.name != "page":
         assert not {name for name in imports(path) if name.split(".")[0] == "streamlit"}
 
 
-def test_nobody_imports_an_app() -> None:
+def test_nobody_imports_an_app_and_only_an_app_the_parts_of_its_page() -> None:
     assert not [(p, n) for p in SOURCES for n in imports(p) if n.split(".")[-1] == "app"]
+    others = [p for p in SOURCES if p.name != "app.py" and p.parent.name != "page"]
+    assert not [(p, n) for p in others for n in imports(p) if n.startswith("verticals.") and ".page." in f"{n}."]
 
 
 def test_no_drawer_for_odds_and_ends() -> None:

@@ -23,14 +23,8 @@ from shared.errors import LoupeError  # noqa: E402
 from shared.records import Review  # noqa: E402
 from shared.review import launch, texts, ui  # noqa: E402
 from shared.review.store import Store  # noqa: E402
-from verticals.agriculture.viewing import (  # noqa: E402
-    decks,
-    judging,
-    panels,
-    scenes,
-    wording,
-    zone_items,
-)  # fmt: skip
+from verticals.agriculture.page import panels  # noqa: E402
+from verticals.agriculture.viewing import decks, judging, scenes, wording, zone_items  # noqa: E402
 from verticals.agriculture.viewing.scenes import Scene  # noqa: E402
 
 TITLE = "Field map"

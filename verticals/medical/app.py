@@ -22,13 +22,12 @@ from shared.records import Action, Verdict  # noqa: E402
 from shared.review import launch, texts, ui  # noqa: E402
 from shared.review.items import Item  # noqa: E402
 from shared.review.ui import Page  # noqa: E402
+from verticals.medical.page import asking, screens  # noqa: E402
 from verticals.medical.reading import (  # noqa: E402
-    asking,
     blind,
     frequency,
     page_policy,
     reports,
-    screens,
     telling,
     timeline,
     visits,

@@ -1,0 +1,1 @@
+"""The Streamlit parts of the agronomists' page, which its `app.py` puts together."""

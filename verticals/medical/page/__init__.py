@@ -1,0 +1,1 @@
+"""The Streamlit parts of the clinicians' page, which its `app.py` puts together."""
