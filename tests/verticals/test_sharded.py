@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from shared.errors import Problem
@@ -18,6 +20,7 @@ from shared.vertical import Ingested
 from tests.conftest import texture
 from verticals import sharded
 
+FLOAT = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 LOUPE = str(Path(sys.executable).parent / "loupe")
 
 
@@ -69,7 +72,11 @@ def test_a_killed_worker_loses_nothing_and_the_answers_are_those_of_one_process(
     assert process.returncode == 0 and killed, said
     alone = tmp_path / "alone.jsonl"
     subprocess.run([LOUPE, "predict", str(bundle), str(images), "-o", str(alone)], check=True, capture_output=True)
-    assert out.read_text() == alone.read_text() and not shards.exists()
+    together, apart = (FLOAT.sub("#", file.read_text()) for file in (out, alone))
+    assert together == apart and not shards.exists()
+    # One thread and several may round the last bit of a sum differently, which depends on the processor.
+    numbers = [np.array(FLOAT.findall(file.read_text()), float) for file in (out, alone)]
+    np.testing.assert_allclose(*numbers, atol=1e-5)
     frames = [json.loads(text)["frame"] for text in out.read_text().splitlines()]
     assert len(frames) == len(set(frames)) == 2001
 
