@@ -5,7 +5,8 @@
 
 PHOTOGRAPHS holds one folder per set with ``labels.csv`` (path,label,group). For each backbone and set a parent is
 built, then every step is made by its command (``loupe distil``, ``loupe prune``, ``loupe quantize``) from the parent
-or, in a chain, from the bundle before it. ``student alone`` and ``plain KL`` are the same student, for the same time,
+or, in a chain, from the bundle before it; a student, which is faster already, is pruned to 1.5 times its own speed
+instead of twice. ``student alone`` and ``plain KL`` are the same student, for the same time,
 without a teacher and with plain divergence; the command itself trains both and takes the better one, which is switched
 off here. The limits are opened wide, so that what would be refused is seen too
 (whole numbers only after every rung of their ladder was refused); the last column but one says whether the default
