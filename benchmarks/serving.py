@@ -6,13 +6,16 @@ The client is tritonclient, on the same machine and cores; with ``--apart`` the 
 have one core, each in its turn, and the clients another one, as if they were on another machine. Latency: one image,
 the runtime and the server in turn, so that both meet the same load. Throughput: all images through the runtime in
 batches of 16, then through the server by 64 clients of which each waits for its answer; both as often as ``--rounds``
-says, in turn. Prints Markdown.
+says, in turn. Then the same 64 clients ask an empty server, grpc.aio's with one method that answers a few bytes at
+once: what a core spends on that and on the model is the most that any server on this library could give. Prints
+Markdown.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -95,6 +98,29 @@ def alone(runtime: Runtime, pictures: list) -> float:
     return len(pictures) / (time.perf_counter() - start)
 
 
+def spent(pid: int) -> float:
+    """Seconds of processor time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def empty_call(pictures: list, together: int, within: set[int], beside: set[int]) -> float:
+    """Seconds of a core that an empty server takes for one request of 64 clients that ask at once."""
+    keep_to(within)
+    line = [sys.executable, str(Path(__file__).with_name("empty_server.py"))]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            where = f"127.0.0.1:{int(server.stdout.readline())}"
+            keep_to(beside)
+            asyncio.run(crowd(where, "empty", pictures, together))
+            before, rounds = spent(server.pid), 10
+            for _ in range(rounds):
+                asyncio.run(crowd(where, "empty", pictures, together))
+            return (spent(server.pid) - before) / (rounds * math.ceil(len(pictures) / together))
+        finally:
+            server.terminate()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
@@ -142,6 +168,10 @@ def main() -> None:
     print(f"{CLIENTS} clients at once: {crowded:.0f} images per second, in the process in batches {batched:.0f}")
     spread = f"{statistics.median(ratio):.2f} [{min(ratio):.2f} .. {max(ratio):.2f}]"
     print(f"ratio {spread} over {len(rounds)} rounds; the clients took {clients:.1%} of their cores")
+    empty = empty_call(pictures, options.together, inside, outside)
+    model = len(inside) / batched
+    took = f"{1000 * empty:.2f} ms of a core on a request, the model {1000 * model:.2f} on an image"
+    print(f"an empty server spends {took}: at most {model / (model + empty / options.together):.2f} can be had")
 
 
 if __name__ == "__main__":

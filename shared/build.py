@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from shared import atomic, bundling
+from shared import bundling
 from shared.building import adopt, candidates, card
 from shared.building.adopt import Trial
 from shared.building.candidates import Candidate
@@ -21,7 +21,7 @@ from shared.building.work import Clock, Say, Work, by_need, parts, some_pictures
 from shared.data import sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.deadline import Deadline
-from shared.errors import BundleError, DataError, Problem
+from shared.errors import DataError, Problem
 from shared.evaluate import samples_table
 from shared.inference import Runtime
 from shared.inference import bundle as bundles
@@ -85,9 +85,7 @@ def build(
         ExportError: The exported model does not agree with the trained one.
     """
     deadline, clock = Deadline(budget_seconds), Clock()
-    if out.exists() and not (out / bundles.CARD).is_file():
-        raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
-    atomic.check(out)
+    bundles.check_place(out)
     if recipe.launch:
         from shared.training.launch import agent  # torch comes with it
 
@@ -107,12 +105,7 @@ def build(
         "taxonomy_version": taxonomy.version if taxonomy else "",
         "tile": _tile(manifest),
         "notes": _notes(manifest),
-        "data": {
-            "source": data.name,
-            "hash": manifest.hash,
-            "labels": dict(manifest.counts),
-            "split": asdict(report),
-        },
+        "data": {"source": data.name, "hash": manifest.hash, "labels": dict(manifest.counts), "split": asdict(report)},
         "left_out": [str(p) for p in problems],
     }
     labels, ok_label = tuple(sorted(manifest.counts)), _ok_label(manifest, taxonomy)

@@ -91,21 +91,9 @@ def check(
     labels = np.array([names.index(r.label) for r in usable.rows], np.int64)
     component = np.array([of_id[r.sample.id] for r in usable.rows], np.int64)
     work = _Set(usable, measures, near, component, names, labels)
-    copied = listing.copies(usable, near)
-    facts: Facts = {
-        "data": str(data),
-        "images": len(usable.rows),
-        "labels": dict(usable.counts.most_common()),
-        "groups": _groups_per_label(work),
-        "problems": [str(p) for p in (*problems, *damaged)],
-        "split": {**asdict(report), "sentence": str(report)},
-        "unmeasured_labels": list(report.unmeasured),
-        "data_hash": usable.hash,
-        "copies": copied,
-        "contradictions": listing.contradictions(usable, copied, problems),
-        "quality": [listing.outlier(usable, o) for o in quality.outliers(measures)],
-        **_learned(work, report, recipe, cache, listing.columns(data, usable)),
-    }
+    facts = _facts(work, data, report, (*problems, *damaged)) | _learned(
+        work, report, recipe, cache, listing.columns(data, usable)
+    )
     facts["findings"] = diagnosis.findings(facts)
     facts["fixed"], facts["changes"] = None, []
     if fix is not None:
@@ -118,6 +106,24 @@ def check(
         write_page(facts, usable.folder, page)
     facts["page"] = str(page) if page else None
     return facts
+
+
+def _facts(work: _Set, data: Path, report: splits.SplitReport, problems: Sequence[Problem]) -> Facts:
+    """What can be said without learning anything."""
+    copied = listing.copies(work.manifest, work.near)
+    return {
+        "data": str(data),
+        "images": len(work.manifest.rows),
+        "labels": dict(work.manifest.counts.most_common()),
+        "groups": _groups_per_label(work),
+        "problems": [str(p) for p in problems],
+        "split": {**asdict(report), "sentence": str(report)},
+        "unmeasured_labels": list(report.unmeasured),
+        "data_hash": work.manifest.hash,
+        "copies": copied,
+        "contradictions": listing.contradictions(work.manifest, copied, problems),
+        "quality": [listing.outlier(work.manifest, o) for o in quality.outliers(work.measures)],
+    }
 
 
 def _look(

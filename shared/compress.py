@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 import pandas as pd
 
-from shared import atomic, bundling
+from shared import bundling
 from shared.building import adopt
 from shared.building.adopt import Trial, first
 from shared.building.candidates import Candidate
@@ -23,7 +23,7 @@ from shared.compression import judging, latency, parent
 from shared.compression.parent import Parent, Say
 from shared.compression.recipe import Compression
 from shared.data.manifest import Manifest
-from shared.errors import BundleError, ExportError
+from shared.errors import ExportError
 from shared.evaluate import SAMPLES
 from shared.inference import Runtime
 from shared.inference import bundle as bundles
@@ -76,9 +76,7 @@ def compress(
         BundleError: The parent is no bundle, or damaged.
         DataError: The images are not those of the bundle.
     """
-    if out.exists() and not (out / bundles.CARD).is_file():
-        raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
-    atomic.check(out)
+    bundles.check_place(out)
     own = parent.opened(bundle, manifest, cache=cache, budget_seconds=budget_seconds, threads=recipe.threads, say=say)
     room: _Room = import_module(f"shared.compression.{_ROOMS[method]}")
     trials = [first(own.candidate)]

@@ -21,7 +21,7 @@ from shared import atomic, packing
 from shared.building import adopt
 from shared.building.adopt import Trial
 from shared.data import images, sources
-from shared.errors import BundleError, DataError
+from shared.errors import DataError
 from shared.inference import Runtime, registry
 from shared.inference import bundle as bundles
 from shared.taxonomy import Taxonomy
@@ -91,9 +91,7 @@ def update(
     place = registry.resolve(bundle)
     if not (wish.data or wish.forget or wish.merge):
         raise DataError("nothing to update: give new labelled images, a review log, --forget or a bundle to merge")
-    if out.exists() and not (out / bundles.CARD).is_file():
-        raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
-    atomic.check(out)
+    bundles.check_place(out)
     runtime = Runtime.open(place)
     before = memory.load(runtime.bundle)
     parent = candidate.opened(place, runtime.labels)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared import atomic
 from shared.errors import BundleError
 
 Content = TypeVar("Content")
@@ -90,6 +91,18 @@ def card_hash(card: Mapping[str, Any]) -> str:
     """SHA-256 over the card without its own hash, in canonical JSON."""
     content = {key: value for key, value in card.items() if key != "bundle_hash"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def check_place(out: Path) -> None:
+    """Before anything is computed: whether a bundle may and can be written there.
+
+    Raises:
+        BundleError: Something else than a bundle is there.
+        OSError: The folder around it cannot be made or written to.
+    """
+    if out.exists() and not (out / CARD).is_file():
+        raise BundleError(f"{out}: exists and is no bundle; give another name after -o, nothing is overwritten")
+    atomic.check(out)
 
 
 def seal(folder: Path, card: Mapping[str, Any]) -> None:
