@@ -78,8 +78,10 @@ def verdict(
     if not complete:
         why = "; ".join(p.what for p in case.problems[:3]) or "no reason was recorded"
         said.append(f"{1 - case.examined:.2%} of it was not examined ({why})")
-    highest, limit = _highest(case), threshold(case, policy)
-    risky = bool(case.seen) and highest >= limit
+    limit = threshold(case, policy)
+    risks = [risk(seen, case.ok_label) for seen in case.seen]
+    risky = not all(value < limit for value in risks)  # also where one is not a number
+    highest = max(risks, key=lambda value: (not value < limit, value), default=0.0)
     if risky and not findings and not accepted:
         said.append(f"risk {highest:.3g} is flagged from {limit:.3g}, though nothing shows where")
     if findings or (risky and not accepted):
@@ -93,22 +95,18 @@ def verdict(
     return Decision(case.frame, result, tuple(said), tuple(findings), case.examined)
 
 
-def _highest(case: Case) -> float:
-    return max((risk(seen, case.ok_label) for seen in case.seen), default=0.0)
-
-
 def decide(case: Case, policy: Policy) -> Decision:
     """Decide about an image that was looked at as a whole."""
     limit = threshold(case, policy)
     findings = []
     for seen in case.seen:
         value, label = risk(seen, case.ok_label), likeliest(seen, case.ok_label)
-        if case.ok_label is None or value >= limit:
+        if case.ok_label is None or not value < limit:
             cells = evidence(seen, label, case.ok_label)
-            region = None if cells is None or cells.all() else cells_box(cells, seen.sample)
+            region = None if cells is None or cells.all() or not cells.any() else cells_box(cells, seen.sample)
             why = _why(case, label, value, limit)
             findings.append(_finding(case, seen, label, seen.probabilities[label], region, why))
-        elif seen.novelty > policy.novelty_limit:
+        elif not seen.novelty <= policy.novelty_limit:
             why = f"unlike the training images: novelty {seen.novelty:.2f}, limit {policy.novelty_limit:g}"
             findings.append(_finding(case, seen, UNKNOWN, seen.novelty / (1 + seen.novelty), None, why))
     return verdict(case, policy, findings, [f.why for f in findings])

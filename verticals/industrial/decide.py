@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shared import config
 from shared.decide import decide as decide_whole
-from shared.decide import threshold, verdict
+from shared.decide import risk, threshold, verdict
 from shared.policy import Policy
 from shared.records import Decision, Finding
 from shared.vertical import Case
@@ -18,6 +18,9 @@ _SHOWN = 5
 @dataclass(frozen=True)
 class Accept:
     """Defects that a site lives with, as acceptance rules of type, size and number are written (compare VDA 16).
+
+    A rule accepts a defect only where nothing else is likely in its tiles: a crack beside an acceptable grain of dust
+    still flags the part.
 
     Attributes:
         type: Label as the bundle says it.
@@ -57,13 +60,23 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
         return decide_whole(case, policy)
     limit = threshold(case, policy)
     findings = merge(case.seen, ok_label=case.ok_label, threshold=limit, novelty_limit=policy.novelty_limit)
-    accepted = _accepted(findings, policy)
+    accepted = _accepted([f for f in findings if _nothing_else(f, case, limit, policy)], policy)
     grave = [replace(f, why=_sentence(f, limit)) for f in findings if f.id not in accepted]
     reasons = [f.why for f in grave[:_SHOWN]]
     if len(grave) > _SHOWN:
         reasons.append(f"and {len(grave) - _SHOWN} more defects")
     reasons += [f"accepted by rule: {rule}" for rule in accepted.values()]
     return verdict(case, policy, grave, reasons, accepted=bool(accepted))
+
+
+def _nothing_else(finding: Finding, case: Case, limit: float, policy: Policy) -> bool:
+    """Whether no tile of a finding is novel, or would be flagged if the finding's type were OK as well."""
+    tiles = [seen for seen in case.seen if seen.sample.id in finding.samples]
+    return all(
+        risk(seen, case.ok_label) - seen.probabilities.get(finding.label, 0.0) < limit
+        and seen.novelty <= policy.novelty_limit
+        for seen in tiles
+    )
 
 
 def _accepted(findings: list[Finding], policy: IndustrialPolicy) -> dict[str, str]:

@@ -70,10 +70,10 @@ def _patch(seen: Seen, ok_label: str | None, threshold: float, novelty_limit: fl
     sample = seen.sample
     core = sample.core or Box(0, 0, sample.width, sample.height)
     box = core.shifted(*sample.origin)
-    if ok_label is None or risk(seen, ok_label) >= threshold:
+    if ok_label is None or not risk(seen, ok_label) < threshold:
         label = likeliest(seen, ok_label)
         cells = evidence(seen, label, ok_label)
-    elif seen.novelty > novelty_limit:
+    elif not seen.novelty <= novelty_limit:
         label, cells = UNKNOWN, None
     else:
         return None

@@ -4,7 +4,9 @@ import struct
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -271,6 +273,38 @@ def test_a_cut_off_file_is_refused_and_never_filled_up(tmp_path: Path, name: str
     with pytest.raises(DataError, match=r"a\.|grey|deep") as caught:
         images.read(path)
     assert "\n" not in str(caught.value) and ";" in str(caught.value)
+
+
+def closed_again(data: bytes) -> bytes:
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
+def without_its_middle(data: bytes) -> bytes:
+    return data[: len(data) // 2] + data[-len(data) // 4 :]
+
+
+def zeroed(data: bytes) -> bytes:
+    third = len(data) // 3
+    return data[:third] + bytes(third) + data[2 * third :]
+
+
+@pytest.mark.parametrize("damage", [closed_again, without_its_middle, zeroed])
+@pytest.mark.parametrize("kind", ["plain", "progressive", "grey", "turned", "profile", "CMYK", "MPO"])
+def test_a_jpeg_of_which_a_part_is_lost_is_refused_though_its_end_is_there(
+    tmp_path: Path, kind: str, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "a.jpg"
+    picture = Image.fromarray(noise(96, 96) if kind == "grey" else noise(96, 96, 3))
+    options: dict[str, Any] = {"progressive": {"progressive": True}, "turned": {"exif": orientation(6)}}.get(kind, {})
+    if kind == "profile":
+        options = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}
+    picture.convert("CMYK" if kind == "CMYK" else picture.mode).save(
+        path, "MPO" if kind == "MPO" else "JPEG", **options
+    )
+    images.read(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=r"a\.jpg: is damaged or cut off \(.*\); copy it again"):
+        images.read(path)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.bmp", "a.webp", "a.gif", "deep.tif"])

@@ -1,5 +1,6 @@
 """From tiles to a decision, with class maps made by hand so that the truth is known to the pixel."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -131,6 +132,44 @@ def test_a_site_accepts_small_defects_by_rule_and_only_as_many_as_it_says(tmp_pa
     assert decide(Case("part 1", two, 1.0, (), "OK", 0.5), policy).verdict is Verdict.FLAG
     long = look(drawn(start=(40, 50), end=(400, 50)))
     assert decide(Case("part 1", long, 1.0, (), "OK", 0.5), policy).verdict is Verdict.FLAG
+
+
+def dust_policy(folder: Path) -> Path:
+    (folder / "policy.toml").write_text('[[accept]]\ntype = "SCR"\nmax_length_mm = 90.0\nmax_count = 9\n')
+    return folder / "policy.toml"
+
+
+def test_what_is_acceptable_does_not_cover_a_defect_that_touches_it(tmp_path: Path) -> None:
+    """The scratch's sum over both tiles is the larger one, so that the finding bears its name."""
+    seen = look(drawn(start=(40, 50), end=(200, 50)))
+    assert decide(Case("part 1", seen, 1.0, (), "OK", 0.3), dust_policy(tmp_path)).verdict is Verdict.PASS
+    flagged = max(seen, key=lambda s: s.probabilities["SCR"])
+    beside = replace(flagged, probabilities={"OK": 0.3, "SCR": 0.25, "DEN": 0.45})
+    mixed = tuple(beside if s is flagged else s for s in seen)
+    decision = decide(Case("part 1", mixed, 1.0, (), "OK", 0.3), dust_policy(tmp_path))
+    assert {f.label for f in decision.findings} == {"SCR"} and decision.verdict is Verdict.FLAG
+
+
+def test_what_is_acceptable_does_not_cover_what_is_unlike_the_training_images(tmp_path: Path) -> None:
+    seen = look(drawn(start=(40, 50), end=(200, 50)))
+    novel = tuple(replace(s, novelty=3.0) if s.probabilities["SCR"] > 0.5 else s for s in seen)
+    assert decide(Case("part 1", novel, 1.0, (), "OK", 0.3), dust_policy(tmp_path)).verdict is Verdict.FLAG
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("broken", ["probability", "novelty"])
+def test_what_is_not_a_number_never_passes(broken: str, whole: bool) -> None:
+    first, *others = look(np.zeros((300, 300), bool))
+    assert decide(Case("part 1", (first, *others), 1.0, (), "OK", 0.5), None).verdict is Verdict.PASS
+    if broken == "probability":
+        no_map = None if first.class_map is None else np.full_like(first.class_map, np.nan)
+        first = replace(first, probabilities=dict.fromkeys(first.probabilities, float("nan")), class_map=no_map)
+    else:
+        first = replace(first, novelty=float("nan"))
+    if whole:
+        first, others = replace(first, sample=replace(first.sample, window=None)), []
+    for seen in ((first, *others), (*others, first)):
+        assert decide(Case("part 1", seen, 1.0, (), "OK", 0.5), None).verdict is Verdict.FLAG
 
 
 def test_a_policy_with_a_slip_of_the_pen_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from shared.errors import DataError, MissingDependency, require
@@ -284,6 +285,7 @@ def _dct(data: bytes, dataset: "Dataset", image: Layout, tell: Tell) -> Picture:
             f"JPEG with {found.precision} bits, for which no decoder under a permissive licence is known; convert it "
             "with dcmdjpeg first"
         )
+    simplejpeg.decode_jpeg(data, "GRAY", strict=True)  # refuses what is damaged; Pillow would fill it with grey
     claimed = image.photometric != "RGB"
     ycbcr = claimed if found.ycbcr is None else found.ycbcr
     with Image.open(BytesIO(data), formats=("JPEG",)) as picture:

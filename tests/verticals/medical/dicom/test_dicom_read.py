@@ -267,6 +267,14 @@ def test_a_value_that_swallowed_what_stands_behind_it_is_not_repeated(keyword: s
     assert "SECRET" not in str(caught.value) and str(caught.value).count("\n") == 0
 
 
+def test_a_frame_of_which_a_part_is_lost_is_refused_though_its_end_is_there(tmp_path: Path) -> None:
+    data = jpeg(drawn())
+    closed = data[: len(data) // 2] + b"\xff\xd9"
+    save(captured(encapsulated(closed), JPEG, "YBR_FULL_422", (40, 56)), tmp_path / "a.dcm")
+    with pytest.raises(DataError, match="cannot be decoded whole"):
+        read(tmp_path / "a.dcm")
+
+
 def test_a_frame_that_is_cut_off_inside_of_a_whole_file_is_refused(tmp_path: Path) -> None:
     data = jpeg(drawn())
     save(
