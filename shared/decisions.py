@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str
     if case.seen:
         pictures.setdefault(decision.frame, {"image": str((folder / case.seen[0].sample.path).resolve()), "box": None})
     # Another strip may come under the same name tomorrow: a verdict belongs to this content.
-    seen = [seen.sample.id for seen in case.seen] or [str(problem) for problem in case.problems]
+    seen = [seen.sample.id for seen in case.seen] or _unseen(case, folder)
     content = hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
     record = {**extra, **as_json(decision), "shown": pictures, "content": content}
     examined = decision.verdict is not Verdict.NOT_EXAMINED
@@ -60,6 +61,21 @@ def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str
         record |= {"probabilities": dict(only.probabilities), "novelty": only.novelty}
         record |= {"possible": only.possible, "nearest": list(only.nearest)}
     return record
+
+
+def _unseen(case: Case, folder: Path) -> list[str]:
+    """What tells a frame of which nothing was seen from another of that name, which may fail for the same reason."""
+    found = [str(problem) for problem in case.problems]
+    for name in {case.frame, *(problem.where for problem in case.problems)}:
+        try:
+            status = (folder / name).lstat()
+        except (OSError, ValueError):  # a name that is not one of a file
+            continue
+        found.append(f"{name}: {status.st_size} bytes of {status.st_mtime_ns}")
+    if len(found) == len(case.problems):
+        # Nothing else tells them apart; a verdict of yesterday must not stand for what comes today.
+        found.append(datetime.now(UTC).date().isoformat())
+    return found
 
 
 def _shown(finding: Finding, samples: Mapping[str, Sample], folder: Path) -> dict[str, Any]:
