@@ -26,7 +26,7 @@ from shared.evaluate import samples_table
 from shared.inference import Runtime
 from shared.inference import bundle as bundles
 from shared.recipe import Recipe
-from shared.reporting import build_page
+from shared.reporting import build_page, cautions
 from shared.taxonomy import Taxonomy, guess_ok
 from shared.training import cache as cached
 from shared.training import features
@@ -231,7 +231,7 @@ class _Builder:
                 work, self._best, test, Runtime.open(self.out, threads=work.recipe.threads) if last else None
             )
         build_page.write(facts, Path(facts["report"]), hardest=shown)
-        work.say(_told(facts, len(work.manifest.rows)))
+        work.say(_told(facts))
         return facts
 
     def _table(self) -> pd.DataFrame:
@@ -286,10 +286,12 @@ def _tell_problems(problems: Sequence[Problem], say: Say) -> None:
         say(f"left out: {len(problems) - 20} more, all listed in the bundle's card")
 
 
-def _told(facts: Mapping[str, Any], total: int) -> str:
+def _told(facts: Mapping[str, Any]) -> str:
+    total, omitted = sum(facts["data"]["labels"].values()), cautions.left_out(facts["left_out"])
     measured = facts["test"].get("balanced_accuracy", {"value": float("nan"), "low": 0.0, "high": 1.0})
     said = (
         f"{facts['seconds']:.0f} s: bundle written from {facts['used_images']} of {total} images; balanced accuracy on "
         f"held-out test images {measured['value']:.1%} [{measured['low']:.1%} .. {measured['high']:.1%}]"
     )
-    return f"{said}; {facts['certificate']['sentence']}" if facts["certificate"] else said
+    said = f"{said}; {facts['certificate']['sentence']}" if facts["certificate"] else said
+    return f"{said}; {omitted}" if omitted else said

@@ -1,6 +1,7 @@
 """What a person must know before relying on a bundle, as sentences: the same in the model card and on the page."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.reporting import rates
@@ -10,6 +11,7 @@ FEW_GROUPS = 30
 LARGE_GAP = 0.05
 """A mean gap between stated and observed probability above this is told, where chance does not explain it."""
 _NAMED = 12
+_REASONS = 3
 
 
 def cautions(facts: Mapping[str, Any]) -> list[str]:
@@ -19,7 +21,22 @@ def cautions(facts: Mapping[str, Any]) -> list[str]:
         facts: What :func:`shared.build.build` returns, or the content of ``bundle.json``; what an older bundle does not
             hold is passed over.
     """
-    return [*facts.get("notes", []), *_kind(facts), *_certificate(facts), *_test(facts), *_calibration(facts)]
+    parts = (_kind, _omitted, _certificate, _test, _calibration)
+    return [*facts.get("notes", []), *(sentence for part in parts for sentence in part(facts))]
+
+
+def left_out(problems: Sequence[str]) -> str:
+    """How many files and rows were left out and the commonest reasons, one sentence; empty where none was.
+
+    Args:
+        problems: Each ``where: what``, as a bundle's card keeps them.
+    """
+    if not problems:
+        return ""
+    reasons = Counter(problem.partition(": ")[2] for problem in problems).most_common(_REASONS)
+    said = "; ".join(f"{count} times: {reason}" for reason, count in reasons)
+    rest = len(problems) - sum(count for _, count in reasons)
+    return f"{len(problems)} left out ({said}{f'; and {rest} for other reasons' if rest else ''})"
 
 
 def _kind(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -27,6 +44,11 @@ def _kind(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "Decision support for qualified clinicians. Not a diagnosis."
     if note := facts.get("backbone", {}).get("note"):
         yield note
+
+
+def _omitted(facts: Mapping[str, Any]) -> Iterator[str]:
+    if said := left_out(facts.get("left_out", ())):
+        yield f"Of the files and rows that were given, {said}: whatever they show, nothing was learnt from it."
 
 
 def _certificate(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -141,13 +141,13 @@ def old_and_new(
     over = paired(truth, a, b, groups)
     worse = paired(truth, b, a, groups).p_better
     bad = over.value < -limits.drop and worse >= limits.sure
-    checks = [Check("old labels together", not bad, f"{over}, allowed {-100 * limits.drop:+.1f}")]
+    checks = [Check("old labels together", not bad, f"{over}, {_allowed(over.value, limits.drop, bad)}")]
     back = per_label(truth, b, a, groups)
     for label, found in per_label(truth, a, b, groups).items():
         lost = found.value < -limits.label_drop and back[label].p_better >= limits.sure
         name, low, high = f"recall of {labels[label]}", 100 * found.low, 100 * found.high
         said = f"{name} {100 * found.value:+.1f} points [{low:+.1f} .. {high:+.1f}] on {found.n} images"
-        checks.append(Check(name, not lost, f"{said}, allowed {-100 * limits.label_drop:+.1f}"))
+        checks.append(Check(name, not lost, f"{said}, {_allowed(found.value, limits.label_drop, lost)}"))
     own = candidate.probabilities[:, : len(labels)]
     gain, sure = surely_better(truth, own, parent.probabilities, groups)
     bad = gain > limits.brier and sure >= limits.sure
@@ -156,6 +156,12 @@ def old_and_new(
     bad = share[1] > share[0] + limits.novel
     said = f"{100 * share[1]:.1f} % of known held-out images count as novel, before {100 * share[0]:.1f} %"
     return [*checks, Check("novelty", not bad, said)]
+
+
+def _allowed(value: float, limit: float, failed: bool) -> str:
+    """The limit of a loss; a loss beyond it that passes has to be explained, or nobody believes the gate."""
+    said = f"allowed {-100 * limit:+.1f}"
+    return said if failed or value >= -limit else f"{said}: beyond it, and too few images to tell from chance"
 
 
 def cost(parent: Judged, candidate: Judged, new_labels: int, limits: Limits) -> Check:

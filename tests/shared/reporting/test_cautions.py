@@ -34,6 +34,10 @@ def test_a_sound_build_needs_no_caution() -> None:
         ({"test": {**GOOD["test"], "per_label": {"ok": {"n": 0}}}}, "No recall can be stated for 'ok'"),
         ({"data": {**GOOD["data"], "split": {"leaked_after": 0.1}}}, "10.0 % of the test images share"),
         ({"used_images": 399}, "399 of 400"),
+        (
+            {"left_out": [*(f"{i}.jpg: label 'rusty' is unknown" for i in range(60)), "a.png: is empty"]},
+            "61 left out (60 times: label 'rusty' is unknown; 1 times: is empty): whatever",
+        ),
         ({"notes": ["SYNTHETIC image"]}, "SYNTHETIC"),
     ],
 )

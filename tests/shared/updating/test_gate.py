@@ -27,3 +27,15 @@ def test_a_shift_that_novelty_does_not_see_is_refused_with_its_number() -> None:
 def test_a_few_independent_images_say_nothing() -> None:
     one_place = vectors(80, 0, shift=3.0)[0], [f"p{i // 10}" for i in range(80)]
     assert gate.told_apart(one_place, vectors(60, 1)) == 0.5
+
+
+@pytest.mark.parametrize(("n", "wrong", "passes"), [(20, 1, True), (400, 60, False)])
+def test_a_loss_beyond_its_limit_is_refused_or_explained(n: int, wrong: int, passes: bool) -> None:
+    truth, sure = np.arange(n) % 2, np.eye(2)[np.arange(n) % 2]
+    other = sure.copy()
+    other[:wrong] = 1 - other[:wrong]
+    parent, candidate = (gate.Judged(p, np.zeros(n), size=1, nodes=1) for p in (sure, other))
+    checks = gate.old_and_new(parent, candidate, truth, list(map(str, range(n))), ("a", "b"), gate.Limits())
+    together = next(check for check in checks if check.name == "old labels together")
+    assert together.passed is passes and "allowed -1.0" in together.said
+    assert ("beyond it, and too few images to tell from chance" in together.said) is passes
