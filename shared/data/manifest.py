@@ -99,6 +99,8 @@ def save(manifest: Manifest, path: Path) -> None:
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV or Parquet table with all columns as text; empty cells are empty text.
 
+    A CSV may separate its columns by commas, or by semicolons as spreadsheets do where the comma is a decimal sign.
+
     Raises:
         DataError: It cannot be read, or has no column ``path``.
     """
@@ -107,7 +109,12 @@ def read_table(path: Path) -> pd.DataFrame:
             # Whole numbers beside empty cells come back as floats from Parquet; as text they must be whole again.
             table = pd.read_parquet(path).convert_dtypes().astype("string").fillna("")
         else:
-            table = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8-sig", index_col=False)
+            with path.open(encoding="utf-8-sig") as stream:
+                header = stream.readline()
+            between = ";" if ";" in header and "," not in header else ","
+            table = pd.read_csv(
+                path, sep=between, dtype="string", keep_default_na=False, encoding="utf-8-sig", index_col=False
+            )
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a table ({error}); give CSV or Parquet") from error
     if "path" not in table.columns:

@@ -61,3 +61,12 @@ def test_a_damaged_cell_is_named_with_its_line(tmp_path: Path) -> None:
 def test_another_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\.csv or \.parquet"):
         manifests.save(Manifest((WHOLE,), tmp_path), tmp_path / "manifest.xlsx")
+
+
+@pytest.mark.parametrize("between", [",", ";"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_spreadsheets_table_is_read_whatever_its_country_puts_between_columns(
+    tmp_path: Path, between: str, mark: str
+) -> None:
+    (tmp_path / "labels.csv").write_text(f"{mark}path{between}label\na.png{between}rust\n", encoding="utf-8")
+    assert manifests.read_table(tmp_path / "labels.csv").to_dict("records") == [{"path": "a.png", "label": "rust"}]
