@@ -93,8 +93,8 @@ def read(path: Path, *, window: Box | None = None, max_pixels: int = MAX_PIXELS)
     of one camera stays comparable. Floating point samples within 0 to 1 are scaled by 255, others by the rule above;
     samples that are negative or not a finite number become 0. Values beyond 16 bits are scaled by the largest.
 
-    A file of which a part is lost is refused as far as its format lets that be told: BMP and WebP carry no check of their
-    pixels.
+    A file of which a part is lost is refused as far as its format lets that be told: BMP and WebP carry no check of
+    their pixels.
 
     A file with several pages or frames is refused, since all but one would be lost; smaller copies of the first page
     (pyramids, thumbnails) and the second picture in a phone's JPEG do not count as pages.
