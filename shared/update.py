@@ -25,7 +25,7 @@ from shared.errors import DataError
 from shared.inference import Runtime, registry
 from shared.inference import bundle as bundles
 from shared.taxonomy import Taxonomy
-from shared.updating import candidate, intake, memory
+from shared.updating import candidate, intake, memory, verdicts
 from shared.updating import gate as gates
 from shared.updating.candidate import Fitted, Made, Model
 from shared.updating.gate import Check, Gate, Limits
@@ -43,7 +43,7 @@ class Wish:
     """What an update is to do.
 
     Attributes:
-        data: New labelled images, or a review log; None for none.
+        data: New labelled images, or a review log, which only teaches; None for none.
         forget: Images to take out: ids (the first digits are enough), or files and folders of them.
         merge: Another bundle whose sums come in; None for none.
         shadow: Folder of recent images, without labels, on which the answers are compared; None for none.
@@ -189,14 +189,25 @@ def _new(
     if wish.data is None:
         return None
     manifest, problems = intake.read(wish.data, taxonomy)
-    found = intake.look(
-        runtime, manifest, left.labels, taxonomy, problems, seed=int(runtime.bundle.card["recipe"]["seed"])
-    )
+    from_log, seed = verdicts.is_log(wish.data), int(runtime.bundle.card["recipe"]["seed"])
+    found = intake.look(runtime, manifest, left.labels, taxonomy, problems, seed=seed, only_training=from_log)
     for problem in found.problems[:20]:
         say(f"left out: {problem}")
     counts = Counter(row.label for row in found.rows)
     say(f"{len(found.rows)} new images: {', '.join(f'{label} {n}' for label, n in counts.most_common())}")
+    if from_log:
+        _say_what_a_log_cannot(runtime, found, say)
     return found
+
+
+def _say_what_a_log_cannot(runtime: Runtime, found: Intake, say: Callable[[str], None]) -> None:
+    """That a log has only what was flagged, and what follows for the certificate."""
+    say(
+        "verdicts of a review log only teach: what passed was never reviewed, so the certificate stays one on the "
+        "images held out before; to have it on more, label images whether flagged or not and give their folder"
+    )
+    if unknown := sorted({row.label for row in found.rows} - set(runtime.labels)):
+        say(f"no image of {', '.join(unknown)} is held out: nothing is certified about finding it")
 
 
 def _merged(own: Memory, parent: Model, other: Path) -> Memory:
@@ -289,6 +300,7 @@ def _history(runtime: Runtime, new: Intake | None, wish: Wish) -> dict[str, Any]
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "steps": 1 + int(runtime.bundle.card.get("update", {}).get("steps", 0)),
         "new_images": 0 if new is None else len(new.rows),
+        "from_review_log": wish.data is not None and verdicts.is_log(wish.data),
         "left_out": [] if new is None else [str(p) for p in new.problems],
         "forgotten": len(wish.forget),
         "backbone_may_remember": bool(wish.forget) and _learnt(runtime),

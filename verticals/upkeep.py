@@ -33,8 +33,10 @@ def update(
 ) -> None:
     """Teach a bundle new images, verdicts or labels, or take images out; no old picture is needed.
 
-    DATA is what a build takes, or the review log (a .sqlite file or a URL). A gate compares the candidate with its
-    parent on images that neither learnt from, and refuses, with the reason, what made it worse.
+    DATA is what a build takes, or the review log (a .sqlite file or a URL). Labelled images teach and judge; verdicts
+    of the log only teach, because what passed was never reviewed: the certificate then stays on the images held out
+    before. A gate compares the candidate with its parent on images that neither learnt from, and refuses, with the
+    reason, what made it worse.
     """
     from shared import config
     from shared.update import Wish

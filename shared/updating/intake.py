@@ -1,6 +1,5 @@
 """New labelled images, or verdicts of a review log, as rows of a manifest whose splits fit those of a bundle."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +13,15 @@ from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
 from shared.evaluate import SAMPLES
 from shared.inference import Bundle, Runtime
-from shared.records import Action, Sample
-from shared.review.items import NOT_EXAMINED, Item
-from shared.review.store import Store
 from shared.taxonomy import Taxonomy
-from shared.updating import old_pictures
+from shared.updating import verdicts
 
 TARGET = np.array([0.6, 0.2, 0.2])
 """Shares of training, validation and test, as in a build."""
+_HELD = (
+    "belongs to an image that is held out to judge the bundle, and verdicts of a review log only teach; to correct its "
+    "label, give it in a table path,label"
+)
 
 
 @dataclass(frozen=True)
@@ -63,54 +63,9 @@ def read(source: Path | str, taxonomy: Taxonomy | None) -> tuple[Manifest, tuple
     Raises:
         DataError: There is nothing, or no verdict stands.
     """
-    is_log = "://" in str(source) or Path(source).suffix.lower() in (".sqlite", ".db")
-    if not is_log:
-        return sources.read(Path(source), taxonomy=taxonomy)
-    if "://" not in str(source) and not Path(source).is_file():
-        raise DataError(f"{source}: does not exist; give the review log that loupe review wrote")
-    store = Store.open(str(source))
-    try:
-        items, standing = {item.id: item for item in store.items()}, store.standing()
-    finally:
-        store.close()
-    if not standing:
-        raise DataError(f"{source}: holds no standing verdict; judge something first with loupe review")
-    said: dict[str, set[str]] = defaultdict(set)
-    samples: dict[str, Sample] = {}
-    problems = []
-    ok = taxonomy.ok.code if taxonomy is not None and taxonomy.ok is not None else "OK"
-    for identity, review in standing.items():
-        label = ok if review.action is Action.REJECT else review.label
-        found = _samples(items[identity])
-        if label == NOT_EXAMINED or not found:
-            problems.append(Problem(identity, "its verdict is about no picture; nothing can be learnt from it"))
-        for sample in found:
-            samples[sample.id] = sample
-            said[sample.id].add(label)
-    rows = []
-    for identity, labels in said.items():
-        # A tile in which one finding was rejected and another confirmed shows the other.
-        named = labels - {ok} or {ok}
-        if len(named) > 1:
-            problems.append(Problem(samples[identity].path, f"was called {' and '.join(sorted(named))}; decide which"))
-        else:
-            rows.append(Row(samples[identity], named.pop()))
-    return Manifest(tuple(rows), Path("/")), tuple(problems)
-
-
-def _samples(item: Item) -> list[Sample]:
-    """The pictures that a verdict is about, rebuilt from their ids: content hash, and the window where there is one."""
-    if not item.image:
-        return []
-    found = []
-    file = Path(item.image).resolve()
-    for identity in item.payload.get("samples", ()):
-        if "@" in identity:
-            found.append(replace(old_pictures.sample(identity, file), frame=item.frame, group=item.frame))
-        elif item.payload.get("frame") is not None:
-            width, height = images.size(file)
-            found.append(replace(old_pictures.sample(identity, file, width=width, height=height), frame=item.frame))
-    return found
+    if verdicts.is_log(source):
+        return verdicts.read(source, taxonomy)
+    return sources.read(Path(source), taxonomy=taxonomy)
 
 
 def look(
@@ -121,6 +76,7 @@ def look(
     problems: Sequence[Problem],
     *,
     seed: int,
+    only_training: bool = False,
 ) -> Intake:
     """Give new rows their splits and look at them with the bundle's own graph.
 
@@ -134,6 +90,8 @@ def look(
         taxonomy: The vertical's labels.
         problems: What was left out before.
         seed: For the split.
+        only_training: Whether the rows may judge no model, as those of a review log: what belongs to a held-out image
+            of the bundle is left out then.
 
     Raises:
         DataError: Nothing new is left.
@@ -148,11 +106,15 @@ def look(
             looked.append((row, images.read(manifest.file(row.sample), window=row.sample.window)))
         except DataError as error:
             left.append(Problem(row.sample.path, str(error)))
-    if not looked:
-        raise DataError("the data hold no image that the bundle does not have already; nothing to learn")
-    kept = manifest.with_rows(row for row, _ in looked)
-    component, place, hashes = _places(runtime.bundle, kept)
-    rows = _split(kept.rows, component, place, seed)
+    component, place, hashes = _places(runtime.bundle, manifest.with_rows(row for row, _ in looked))
+    kept = [i for i, c in enumerate(component) if not only_training or place.get(c, "train") == "train"]
+    left += [Problem(row.sample.path, _HELD) for i, (row, _) in enumerate(looked) if i not in set(kept)]
+    if not kept:
+        why = f" (first reason: {left[0]})" if left else ""
+        raise DataError(f"the data hold no image that the bundle does not have already; nothing to learn{why}")
+    looked = [looked[i] for i in kept]
+    component, hashes = [component[i] for i in kept], [hashes[i] for i in kept]
+    rows = _split([row for row, _ in looked], component, place, seed)
     answers = runtime.predict([picture for _, picture in looked], features=True)
     assert answers.features is not None
     relabelled = frozenset(row.sample.id for row in rows if row.sample.id in known)
@@ -182,6 +144,8 @@ def _words(labels: Sequence[str], taxonomy: Taxonomy | None) -> dict[str, str]:
 
 def _places(bundle: Bundle, manifest: Manifest) -> tuple[list[str], dict[str, str], list[str]]:
     """Component of each new row, the split of those that the bundle has already, and each row's perceptual hash."""
+    if not manifest.rows:
+        return [], {}, []
     bits = int(bundle.card["recipe"]["near_duplicate_bits"])
     own = splits.components(manifest.rows, splits.near_copies(manifest, bits).pairs).tolist()
     table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)

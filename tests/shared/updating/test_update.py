@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.data import images, sources
 from shared.errors import DataError
 from shared.inference import Runtime
 from shared.inference import bundle as bundles
-from shared.records import Action, Review
+from shared.records import Action, Review, Sample
 from shared.review.items import Item
 from shared.review.log import now
 from shared.review.store import Store
+from shared.taxonomy import Label, Taxonomy
 from shared.training import head
 from shared.update import Wish, update
 from shared.updating import memory
@@ -144,30 +146,68 @@ def test_recent_images_that_change_their_label_too_often_stop_it(bundle: Path, t
         update(bundle, tmp_path / "next.bundle", Wish(data=data, shadow=recent), say=lambda _: None)
 
 
-def test_verdicts_of_a_review_log_are_learnt(bundle: Path, tmp_path: Path) -> None:
-    data = drawn(tmp_path / "seen", {"ok": 12, "scratch": 12})
-    store = Store.open(str(tmp_path / "reviews.sqlite"))
-    runtime = Runtime.open(bundle, threads=1)
-    from shared.data import sources
-
+def judged(data: Path, log: Path, *, confirmed: str = "scratch") -> list[Sample]:
+    """A review log in which everything of a folder was flagged as a scratch and judged by its class folder."""
+    store = Store.open(str(log))
     samples, folder, _ = sources.samples(data)
     for sample in samples:
         path = str((folder / sample.path).resolve())
         payload = {"frame": sample.frame, "samples": [sample.id]}
         store.add_items([Item(sample.path, sample.frame, path, None, "scratch", 0.9, 0.9, payload=payload)])
         rejected = "ok/" in sample.path
-        action, label = (Action.REJECT, "OK") if rejected else (Action.CONFIRM, "scratch")
+        action, label = (Action.REJECT, "OK") if rejected else (Action.CONFIRM, confirmed)
         store.record(Review(sample.path, action, label, "A. Inspector", now(), 2.0))
     store.close()
-    from shared.taxonomy import Label, Taxonomy
+    return samples
 
-    words = Taxonomy("1", (Label("OK", "fine", ok=True), Label("SCR", "scratch"), Label("SPT", "spot")))
-    facts = update(
-        bundle, tmp_path / "next.bundle", Wish(data=tmp_path / "reviews.sqlite"), taxonomy=words, say=lambda _: None
-    )
-    assert facts["update"]["new_images"] == 24 and facts["labels"] == list(runtime.labels)
-    kept = memory.load(bundles.load(tmp_path / "next.bundle"))
+
+WORDS = Taxonomy("1", (Label("OK", "fine", ok=True), Label("SCR", "scratch"), Label("SPT", "spot")))
+
+
+def test_verdicts_of_a_review_log_teach_and_never_judge(bundle: Path, tmp_path: Path) -> None:
+    """What passed is never reviewed: a certificate on verdicts would be blind to every miss."""
+    samples = judged(drawn(tmp_path / "seen", {"ok": 12, "scratch": 12}), tmp_path / "reviews.sqlite")
+    said: list[str] = []
+    wish = Wish(data=tmp_path / "reviews.sqlite")
+    facts = update(bundle, tmp_path / "next.bundle", wish, taxonomy=WORDS, say=said.append)
+    before, after = Runtime.open(bundle, threads=1).bundle, bundles.load(tmp_path / "next.bundle")
+    assert facts["update"]["new_images"] == 24 and facts["labels"] == list(before.labels)
+    old, kept = memory.load(before), memory.load(after)
     assert {kept.labels[s.id] for s in samples if "ok/" in s.path} == {"ok"}
+    assert kept.sums.ids == old.sums.ids | {s.id for s in samples} and kept.held.ids == old.held.ids
+    for counted in ("groups", "positives"):
+        assert facts["certificate"][counted] == before.card["certificate"][counted]
+    assert facts["update"]["from_review_log"] and any("verdicts of a review log only teach" in text for text in said)
+
+
+def test_a_verdict_about_a_held_out_image_is_left_out_and_named(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    old = memory.load(bundles.load(bundle))
+    names = {images.content_hash(p)[:16]: p for p in (pictures / "scratch").iterdir()}
+    held = next(i for i in old.held.ids if i in names)
+    (tmp_path / "old" / "scratch").mkdir(parents=True)
+    shutil.copy(names[held], tmp_path / "old" / "scratch" / "held.png")
+    judged(drawn(tmp_path / "seen", {"scratch": 12}), tmp_path / "reviews.sqlite")
+    judged(tmp_path / "old", tmp_path / "reviews.sqlite", confirmed="spot")
+    said: list[str] = []
+    wish = Wish(data=tmp_path / "reviews.sqlite")
+    facts = update(bundle, tmp_path / "next.bundle", wish, taxonomy=WORDS, say=said.append)
+    assert facts["update"]["new_images"] == 12
+    (why,) = facts["update"]["left_out"]
+    assert "held.png: belongs to an image that is held out" in why and f"left out: {why}" in said
+    after = memory.load(bundles.load(tmp_path / "next.bundle"))
+    assert after.labels[held] == "scratch" and held in after.held.ids
+
+
+def test_a_label_known_from_verdicts_alone_is_taught_and_nothing_is_certified_about_it(
+    bundle: Path, tmp_path: Path
+) -> None:
+    judged(drawn(tmp_path / "seen", {"dent": 25}), tmp_path / "reviews.sqlite", confirmed="dent")
+    said: list[str] = []
+    facts = update(bundle, tmp_path / "next.bundle", Wish(data=tmp_path / "reviews.sqlite"), say=said.append)
+    assert facts["labels"] == ["dent", "ok", "scratch", "spot"] and facts["test"]["per_label"]["dent"]["n"] == 0
+    assert facts["certificate"]["positives"] == bundles.load(bundle).card["certificate"]["positives"]
+    assert "no image of dent is held out: nothing is certified about finding it" in said
+    assert "No recall can be stated for 'dent'" in (tmp_path / "next.bundle" / "MODEL_CARD.md").read_text()
 
 
 def test_a_review_log_that_is_not_there_or_holds_no_verdict_is_one_sentence(bundle: Path, tmp_path: Path) -> None:
