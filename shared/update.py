@@ -136,7 +136,7 @@ def _offered(
     """The best candidate that passes the gate; where none does, the closed form with its reasons."""
     pictures = [] if new is None else new.pictures
     for own, trials in _candidates(runtime, parent, closed, new, wish, say):
-        made = candidate.packed(runtime, own, trials, pictures)
+        made = candidate.packed(runtime, own, trials, pictures, earlier=_compared_before(runtime, wish))
         checks = judge(made)
         verdict = Gate(tuple(replace(c, passed=c.passed or c.name in wish.accept) for c in checks))
         for check in verdict.checks:
@@ -144,6 +144,14 @@ def _offered(
         if verdict.passed:
             break
     return made, verdict
+
+
+def _compared_before(runtime: Runtime, wish: Wish) -> int:
+    """Models beyond the first among which the held-out images chose before: the parent's, and those that come in."""
+    cards = [runtime.bundle.card]
+    if wish.merge is not None:
+        cards.append(bundles.load(registry.resolve(wish.merge)).card)
+    return sum(int(card["candidates"]) - 1 for card in cards)
 
 
 def _candidates(

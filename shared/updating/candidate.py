@@ -196,7 +196,14 @@ def fitted(
     return Fitted(after, chosen, novel, work, rows)
 
 
-def packed(runtime: Runtime, own: Fitted, trials: Sequence[adopt.Trial], pictures: Sequence[NDArray[np.uint8]]) -> Made:
+def packed(
+    runtime: Runtime,
+    own: Fitted,
+    trials: Sequence[adopt.Trial],
+    pictures: Sequence[NDArray[np.uint8]],
+    *,
+    earlier: int,
+) -> Made:
     """Measure a fitted head on what is held out, and put its model together.
 
     Args:
@@ -204,10 +211,11 @@ def packed(runtime: Runtime, own: Fitted, trials: Sequence[adopt.Trial], picture
         own: The head that the last adopted trial is about.
         trials: What was compared, the closed form on the parent's backbone first.
         pictures: Real images on which the exported model is compared with the head; drawn ones where there are none.
+        earlier: Models among which the same validation images had chosen before.
     """
     onnx = require("onnx", extra="train")
     chosen, work = own.candidate, own.work
-    facts = card.facts(work, trials, own.rows, (), own.novel)
+    facts = card.facts(work, trials, own.rows, (), own.novel, earlier=earlier)
     facts["chosen"]["balanced_accuracy_over_folds"] = None
     facts["tried"] = [{**tried, "inner": None} for tried in facts["tried"]]
     said = ("labels", "ok_label", "vertical", "temperature", "certificate", "tile", "backbone")

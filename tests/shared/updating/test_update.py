@@ -72,6 +72,27 @@ def test_new_images_and_a_new_label_give_the_head_that_fitting_on_everything_giv
         update(tmp_path / "next.bundle", tmp_path / "again.bundle", Wish(data=data), say=lambda _: None)
 
 
+def compared(bundle: Path, models: int) -> Path:
+    """Make a bundle say that its validation images chose among so many models."""
+    sealed = ("format", "files", "bundle_hash")
+    card = {k: v for k, v in bundles.load(bundle).card.items() if k not in sealed}
+    bundles.seal(bundle, card | {"candidates": models})
+    return bundle
+
+
+def test_models_that_were_compared_before_are_paid_for_after_every_update(bundle: Path, tmp_path: Path) -> None:
+    parent = compared(Path(shutil.copytree(bundle, tmp_path / "parent.bundle")), 3)
+    for step in range(2):
+        data = drawn(tmp_path / f"new{step}", {"ok": 6, "scratch": 6}, seed=60_000 + 5000 * step)
+        wish = Wish(data=data, accept=("new images",))
+        facts = update(parent, tmp_path / f"{step}.bundle", wish, say=lambda _: None)
+        assert facts["candidates"] == 3 and facts["conformal"]["alpha"] == pytest.approx(0.1 / 3)
+        found = facts["certificate"]
+        assert found["missed"] == 0
+        assert found["certified_recall"] == pytest.approx((0.05 / 3) ** (1 / found["groups"]))
+        parent = tmp_path / f"{step}.bundle"
+
+
 def test_what_is_forgotten_is_gone_from_every_file_of_the_bundle(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     old = memory.load(bundles.load(bundle))
     trained = next(i for i in old.sums.blocks["ok"].ids)
@@ -97,7 +118,10 @@ def test_two_sites_pool_their_sums_and_share_no_picture(bundle: Path, cache: Pat
     far = drawn(tmp_path / "far", {"ok": 30, "scratch": 25, "dent": 25}, seed=90_000)
     recipe = Recipe(image_size=64, threads=1, search=False, finetune=False)
     build(far, tmp_path / "far.bundle", recipe=recipe, budget_seconds=120, cache=cache, say=lambda _: None)
-    update(bundle, tmp_path / "both.bundle", Wish(merge=tmp_path / "far.bundle"), say=lambda _: None)
+    own_copy = compared(Path(shutil.copytree(bundle, tmp_path / "own.bundle")), 3)
+    wish = Wish(merge=compared(tmp_path / "far.bundle", 2))
+    facts = update(own_copy, tmp_path / "both.bundle", wish, say=lambda _: None)
+    assert facts["candidates"] == 4
     made = Runtime.open(tmp_path / "both.bundle")
     assert made.labels == ("dent", "ok", "scratch", "spot")
     own, other = (memory.load(bundles.load(p)) for p in (bundle, tmp_path / "far.bundle"))
