@@ -54,7 +54,8 @@ def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str
     # Another strip may come under the same name tomorrow: a verdict belongs to this content.
     seen = [seen.sample.id for seen in case.seen] or _unseen(case, folder)
     content = hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
-    record = {**extra, **as_json(decision), "shown": pictures, "content": content}
+    groups = {i: by_id[i].group for f in decision.findings for i in f.samples if i in by_id}
+    record = {**extra, **as_json(decision), "shown": pictures, "content": content, "groups": groups}
     examined = decision.verdict is not Verdict.NOT_EXAMINED
     if examined and len(case.seen) == 1 and case.seen[0].sample.window is None:
         only = case.seen[0]

@@ -14,6 +14,8 @@ NOT_EXAMINED = Verdict.NOT_EXAMINED.value
 """Label of an item that asks a person to look because the machine has not."""
 CARRIED = ("probabilities", "possible", "nearest")
 """What of a line goes with its finding, where the line has it; a vertical's page may show it."""
+GROUPS = "groups"
+"""Key of a line and of a payload: group of each picture by its id, which an update must not tear apart."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Item:
         reasons: Why it is in the queue, each one sentence.
         examined: Fraction of the frame's area that the machine looked at.
         batch: Where it came from: file, lot, shift.
-        payload: The Finding as plain data with what else of its line is :data:`CARRIED`, or of a frame what tells its
-            picture from another; and the decision's ``facts``, where it has any.
+        payload: The Finding as plain data with the :data:`GROUPS` of its pictures and what else of its line is
+            :data:`CARRIED`, or of a frame what tells its picture from another; and the decision's ``facts``, where it
+            has any.
     """
 
     id: str
@@ -89,7 +92,7 @@ def items_of(lines: Iterable[Line], *, batch: str = "") -> Iterator[Item]:
         if decision.verdict is Verdict.PASS:
             continue
         for finding in decision.findings:
-            carried = _carried(line)
+            carried = _carried(line) | _groups(line, finding)
             yield _of_finding(finding, decision, line.shown.get(finding.id), batch, notes, carried)
         if not decision.findings:
             yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch, notes, content)
@@ -99,6 +102,12 @@ def items_of(lines: Iterable[Line], *, batch: str = "") -> Iterator[Item]:
 
 def _carried(line: Line) -> dict[str, Any]:
     return _facts(line.decision) | {key: line.extra[key] for key in CARRIED if line.extra.get(key) is not None}
+
+
+def _groups(line: Line, finding: Finding) -> dict[str, Any]:
+    """Group of each picture of a finding; nothing where an earlier version wrote the line."""
+    known = line.extra.get(GROUPS)
+    return {} if known is None else {GROUPS: {s: known[s] for s in finding.samples if s in known}}
 
 
 def _facts(decision: Decision) -> dict[str, Any]:

@@ -5,14 +5,15 @@ certificate on such images would be blind to every miss, so that none of them ma
 """
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from shared.data import images
 from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
-from shared.records import Action, Sample
-from shared.review.items import NOT_EXAMINED, Item
+from shared.records import Action, Review, Sample
+from shared.review.items import GROUPS, NOT_EXAMINED, Item
 from shared.review.store import Store
 from shared.taxonomy import Taxonomy
 from shared.updating import old_pictures
@@ -26,6 +27,9 @@ def is_log(source: Path | str) -> bool:
 def read(source: Path | str, taxonomy: Taxonomy | None) -> tuple[Manifest, tuple[Problem, ...]]:
     """What a review log teaches, every row with the split ``train``, and what of it was left out.
 
+    Left out are pictures that are no longer those that were judged, and those of which a finding still waits for its
+    verdict: a tile whose dust was rejected is not OK before somebody has looked at its crack.
+
     Args:
         source: A SQLite file of a review, or a SQLAlchemy URL.
         taxonomy: The vertical's labels.
@@ -33,6 +37,38 @@ def read(source: Path | str, taxonomy: Taxonomy | None) -> tuple[Manifest, tuple
     Raises:
         DataError: It is not there, or no verdict stands.
     """
+    items, standing = _opened(source)
+    waiting = {s for item in items.values() if item.id not in standing for s in _ids(item)}
+    ok = taxonomy.ok.code if taxonomy is not None and taxonomy.ok is not None else "OK"
+    said: dict[str, set[str]] = defaultdict(set)
+    samples: dict[str, Sample] = {}
+    content: dict[Path, str] = {}
+    problems = []
+    for identity, review in standing.items():
+        label = ok if review.action is Action.REJECT else review.label
+        if label == NOT_EXAMINED or not _ids(items[identity]):
+            problems.append(Problem(identity, "its verdict is about no picture; nothing can be learnt from it"))
+            continue
+        for found in _samples(items[identity], content):
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                samples[found.id] = found
+                said[found.id].add(label)
+    rows = []
+    for identity in [i for i in said if i not in waiting]:
+        # A tile in which one finding was rejected and another confirmed shows the other.
+        named = said[identity] - {ok} or {ok}
+        if len(named) > 1:
+            problems.append(Problem(samples[identity].path, f"was called {' and '.join(sorted(named))}; decide which"))
+        else:
+            rows.append(Row(samples[identity], named.pop(), "train"))
+    problems += _unfinished(str(source), len(waiting & set(said)), [items[i] for i in standing])
+    return Manifest(tuple(rows), Path("/")), tuple(dict.fromkeys(problems))
+
+
+def _opened(source: Path | str) -> tuple[dict[str, Item], dict[str, Review]]:
+    """All items by id, and the verdicts that stand."""
     if "://" not in str(source) and not Path(source).is_file():
         raise DataError(f"{source}: does not exist; give the review log that loupe review wrote")
     store = Store.open(str(source))
@@ -42,39 +78,55 @@ def read(source: Path | str, taxonomy: Taxonomy | None) -> tuple[Manifest, tuple
         store.close()
     if not standing:
         raise DataError(f"{source}: holds no standing verdict; judge something first with loupe review")
-    said: dict[str, set[str]] = defaultdict(set)
-    samples: dict[str, Sample] = {}
-    problems = []
-    ok = taxonomy.ok.code if taxonomy is not None and taxonomy.ok is not None else "OK"
-    for identity, review in standing.items():
-        label = ok if review.action is Action.REJECT else review.label
-        found = _samples(items[identity])
-        if label == NOT_EXAMINED or not found:
-            problems.append(Problem(identity, "its verdict is about no picture; nothing can be learnt from it"))
-        for sample in found:
-            samples[sample.id] = sample
-            said[sample.id].add(label)
-    rows = []
-    for identity, labels in said.items():
-        # A tile in which one finding was rejected and another confirmed shows the other.
-        named = labels - {ok} or {ok}
-        if len(named) > 1:
-            problems.append(Problem(samples[identity].path, f"was called {' and '.join(sorted(named))}; decide which"))
-        else:
-            rows.append(Row(samples[identity], named.pop(), "train"))
-    return Manifest(tuple(rows), Path("/")), tuple(problems)
+    return items, standing
 
 
-def _samples(item: Item) -> list[Sample]:
-    """The pictures that a verdict is about, rebuilt from their ids: content hash, and the window where there is one."""
+def _unfinished(source: str, waiting: int, judged: list[Item]) -> Iterator[Problem]:
+    """What is to be said about the log as a whole."""
+    if waiting:
+        what = (
+            f"{waiting} picture(s) with a finding that nobody has judged yet are left out; judge it with loupe review"
+        )
+        yield Problem(source, what)
+    if old := sum(bool(_ids(item)) and GROUPS not in item.payload for item in judged):
+        yield Problem(
+            source,
+            f"{old} verdict(s) are about predictions of an earlier version, which did not say the group of a picture; "
+            "whether it is held out was asked by picture alone: predict and review anew where groups matter",
+        )
+
+
+def _ids(item: Item) -> tuple[str, ...]:
+    """Ids of the pictures that a finding is about; none where no file is known, or it is about a frame as a whole."""
     if not item.image:
-        return []
-    found = []
+        return ()
+    found: tuple[str, ...] = tuple(item.payload.get("samples", ()))
+    return found if item.payload.get("frame") is not None else tuple(i for i in found if "@" in i)
+
+
+def _samples(item: Item, content: dict[Path, str]) -> Iterator[Sample | Problem]:
+    """The pictures that a verdict is about, rebuilt from their ids: content hash, and the window where there is one.
+
+    Args:
+        item: What was judged.
+        content: Hash of each file that was read before; filled.
+    """
     file = Path(item.image).resolve()
-    for identity in item.payload.get("samples", ()):
-        if "@" in identity:
-            found.append(replace(old_pictures.sample(identity, file), frame=item.frame, group=item.frame))
-        elif item.payload.get("frame") is not None:
-            width, height = images.size(file)
-            found.append(replace(old_pictures.sample(identity, file, width=width, height=height), frame=item.frame))
-    return found
+    groups: Mapping[str, str] = item.payload.get(GROUPS, {})
+    for identity in _ids(item):
+        judged = identity.partition("@")[0]
+        try:
+            if file not in content:
+                content[file] = images.content_hash(file)[: len(judged)]
+            width, height = (0, 0) if "@" in identity else images.size(file)
+        except DataError as error:
+            yield Problem(str(file), str(error).removeprefix(f"{file}: "))
+            continue
+        if content[file] != judged:
+            what = f"holds {content[file]}, and {judged} was judged: it is another picture, nothing is learnt from it"
+            yield Problem(str(file), what)
+            continue
+        sample = old_pictures.sample(identity, file, width=width, height=height)
+        # A strip is at least a group of its own.
+        group = groups.get(identity) or (item.frame if "@" in identity else "")
+        yield replace(sample, frame=item.frame, group=group)

@@ -176,7 +176,7 @@ def judged(data: Path, log: Path, *, confirmed: str = "scratch") -> list[Sample]
     samples, folder, _ = sources.samples(data)
     for sample in samples:
         path = str((folder / sample.path).resolve())
-        payload = {"frame": sample.frame, "samples": [sample.id]}
+        payload = {"frame": sample.frame, "samples": [sample.id], "groups": {}}
         store.add_items([Item(sample.path, sample.frame, path, None, "scratch", 0.9, 0.9, payload=payload)])
         rejected = "ok/" in sample.path
         action, label = (Action.REJECT, "OK") if rejected else (Action.CONFIRM, confirmed)
