@@ -252,6 +252,8 @@ def _largest(manifest: Manifest, pairs: NDArray[np.int64]) -> int:
 
 def assign(component: NDArray[np.int32], y: NDArray[np.int64], target: NDArray[np.float64], seed: int) -> list[str]:
     """Largest components of the rarest labels first, each to the split that lacks its labels most."""
+    # A label of which no row is to be shared out would divide by its size, zero, and send everything to train.
+    y = np.unique(y, return_inverse=True)[1]
     counts = np.zeros((component.max() + 1, y.max() + 1))
     np.add.at(counts, (component, y), 1)
     total = counts.sum(0)

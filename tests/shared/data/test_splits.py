@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,13 @@ def test_pictures_that_the_hash_cannot_tell_apart_are_not_joined_into_one_compon
             cv2.imwrite(str(tmp_path / label / f"{i}.png"), image.clip(0, 255).astype(np.uint8))
     _, report, _ = splits.split(sources.read(tmp_path)[0], RECIPE)
     assert report.near_duplicate_bits < 4 and max(report.images.values()) < 40
+
+
+@pytest.mark.parametrize("label", [0, 1, 7])
+def test_a_label_that_no_row_has_does_not_send_all_rows_to_train(label: int) -> None:
+    component = np.arange(100, dtype=np.int32)
+    shares = splits.assign(component, np.full(100, label), np.array([0.6, 0.2, 0.2]), 0)
+    assert Counter(shares) == {"train": 60, "validation": 20, "test": 20}
 
 
 def test_half_a_split_is_refused_rather_than_guessed() -> None:
