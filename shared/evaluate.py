@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.data import sources, splits
+from shared.data import copies, sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
 from shared.inference import Bundle, Runtime, calibration
@@ -19,6 +19,7 @@ from shared.taxonomy import Taxonomy
 from shared.vertical import Seen
 
 SAMPLES = "samples.csv"
+_COLUMNS = ("group", "component", "picture")
 
 
 def samples_table(manifest: Manifest, components: Mapping[str, int | str]) -> pd.DataFrame:
@@ -39,44 +40,80 @@ def samples_table(manifest: Manifest, components: Mapping[str, int | str]) -> pd
     return table
 
 
+def read_table(bundle: Bundle) -> pd.DataFrame:
+    """What :func:`samples_table` gave, as text; columns that a bundle of an earlier version lacks are empty."""
+    table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)
+    return table.reindex(columns=list(dict.fromkeys([*table.columns, *_COLUMNS])), fill_value="")
+
+
 def used_for_building(bundle: Bundle) -> frozenset[str]:
     """Ids of the Samples that trained the bundle or chose anything about it; its test part is not among them."""
-    table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)
+    table = read_table(bundle)
     return frozenset(table.loc[table["split"] != "test", "id"])
 
 
 def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:
-    """The rows that the bundle has seen nothing of: no same image, no near copy, no image of a group it was built on.
+    """The rows that the bundle has seen nothing of: no same image, no copy in any orientation, no image of its groups.
 
-    Rows of the bundle's own test part get their component as group, so that intervals count what is independent.
+    What a build would have kept together is seen together. About images of the bundle's own test part the build has
+    decided already, so that its components tell. Every row gets its component as group, so that intervals count what
+    is independent.
     """
-    table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)
+    table = read_table(bundle)
     used = table[table["split"] != "test"]
-    ids, groups = set(used["id"]), set(used["group"]) - {""}
-    component = dict(zip(table["id"], table["component"], strict=True))
-    near = _near(used, manifest, int(bundle.card["recipe"]["near_duplicate_bits"]))
-    fresh = []
-    for row, seen in zip(manifest.rows, near, strict=True):
-        identity, group = row.sample.id, row.sample.group
-        if identity in ids or group in groups or (seen and identity not in component):
-            continue
-        known = component.get(identity)
-        sample = replace(row.sample, group=f"component {known}") if known is not None else row.sample
-        fresh.append(replace(row, sample=sample))
-    return tuple(fresh)
+    ids, groups, parts = (set(used[name]) - {""} for name in ("id", "group", "component"))
+    by_group = dict(zip(table["group"], table["component"], strict=True))
+    by_id = dict(zip(table["id"], table["component"], strict=True))
+    near, pairs = _near(used, manifest, int(bundle.card["recipe"]["near_duplicate_bits"]))
+    known = [by_id.get(r.sample.id) or (r.sample.group and by_group.get(r.sample.group)) for r in manifest.rows]
+    own = splits.components(manifest.rows, np.concatenate([pairs, _same(known)]))
+    seen = [
+        row.sample.id in ids or row.sample.group in groups or part in parts or (copy and not by_id.get(row.sample.id))
+        for row, part, copy in zip(manifest.rows, known, near, strict=True)
+    ]
+    with_seen = set(own[np.array(seen, bool)].tolist())
+    return tuple(
+        replace(row, sample=replace(row.sample, group=f"component {c}"))
+        for row, was, c in zip(manifest.rows, seen, own.tolist(), strict=True)
+        if not was and (by_id.get(row.sample.id) or c not in with_seen)
+    )
 
 
-def _near(used: pd.DataFrame, manifest: Manifest, bits: int) -> NDArray[np.bool_]:
-    """Whether each row looks like an image that the bundle was built on; windows are compared by id and group alone."""
-    nothing = np.zeros(len(manifest.rows), bool)
-    if "picture" not in used or any(r.sample.window is not None for r in manifest.rows):
-        return nothing
+def _same(keys: Sequence[str | None]) -> NDArray[np.int64]:
+    """Pairs ``(pairs, 2)`` of the first with each other place of equal keys; empty ones are no key."""
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(key, i), i) for i, key in enumerate(keys) if key]
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
+
+
+def _near(used: pd.DataFrame, manifest: Manifest, bits: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Whether each row looks like an image that the bundle was built on, and which rows are copies of each other.
+
+    Windows are compared by id and group alone.
+    """
+    found = np.zeros(len(manifest.rows), bool)
+    if any(r.sample.window is not None for r in manifest.rows):
+        return found, np.zeros((0, 2), np.int64)
+    small = splits.thumbnails(manifest)
+    decoded = [i for i, row in enumerate(manifest.rows) if small[row.sample.id] is not None]
     known = np.array([int(h, 16) for h in used["picture"] if h], np.uint64)
-    hashes, decoded = splits.perceptual_hashes(manifest)
-    for start in range(0, len(hashes), 512):
-        block = np.bitwise_count(hashes[start : start + 512, None] ^ known[None, :]) <= bits
-        nothing[start : start + 512] = block.any(1)
-    return nothing & decoded
+    if decoded:
+        stack = np.stack([picture for i in decoded if (picture := small[manifest.rows[i].sample.id]) is not None])
+        found[decoded] = copies.known(stack, known, bits) >= 0
+    return found, splits.near_copies(manifest, bits, small).pairs
+
+
+def cautions(bundle: Bundle, manifest: Manifest) -> list[str]:
+    """What cannot be found out about images and a bundle, each one sentence."""
+    table = read_table(bundle)
+    whole = table[(table["split"] != "test") & ~table["id"].str.contains("@", regex=False)]
+    lacking = int((whole["picture"] == "").sum())
+    if not lacking or any(row.sample.window is not None for row in manifest.rows):
+        return []
+    return [
+        f"the bundle says of {lacking} images that it was built on not what they look like: copies of them that were "
+        "saved anew count as unseen here; build again to have them found"
+    ]
 
 
 def evaluate(
@@ -113,6 +150,7 @@ def evaluate(
         "ece": calibration.expected_calibration_error(probabilities, labels),
         "at_threshold": _at_threshold(runtime.bundle, labels, probabilities, groups),
         "used_for_building": len(manifest.rows) - len(fresh),
+        "cautions": cautions(runtime.bundle, manifest),
         "bundle_hash": runtime.bundle.hash,
         "data_hash": manifest.hash,
         "backbone": runtime.bundle.card["backbone"],

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared import atomic, packing
+from shared import atomic, evaluate, packing
 from shared.building import adopt
 from shared.building.adopt import Trial
 from shared.data import images, sources
@@ -197,6 +197,8 @@ def _new(
     if wish.data is None:
         return None
     manifest, problems = intake.read(wish.data, taxonomy)
+    for text in evaluate.cautions(runtime.bundle, manifest):
+        say(text)
     from_log, seed = verdicts.is_log(wish.data), int(runtime.bundle.card["recipe"]["seed"])
     found = intake.look(runtime, manifest, left.labels, taxonomy, problems, seed=seed, only_training=from_log)
     for problem in found.problems[:20]:

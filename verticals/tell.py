@@ -99,6 +99,7 @@ def evaluated(facts: Facts) -> str:
     if at:
         lines.append(f"flagged from risk {at['threshold']:.3g}: recall {rate(at['recall'])}")
         lines.append(f"{'':24} flagged although it need not be found {rate(at['flagged_ok'])}")
+    lines += [f"note: {text}" for text in facts.get("cautions", ())]
     lines += [f"left out: {p}" for p in facts["left_out"]]
     if facts["report"]:
         lines += ["", reported(facts["report"])]

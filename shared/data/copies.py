@@ -48,6 +48,33 @@ def turned(thumbnails: Thumbnails, orientation: int) -> Thumbnails:
     return np.ascontiguousarray(quarter[:, :, ::-1] if orientation >= 4 else quarter)
 
 
+def known(thumbnails: Thumbnails, hashed: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
+    """Which of the pictures that are known by their hash alone each one shows, whichever way it was turned or mirrored.
+
+    Args:
+        thumbnails: ``(n, 32, 32)``.
+        hashed: ``(m,)`` hashes of the known pictures, as they lie.
+        bits: Greatest distance of two hashes of one picture, 0 to 64.
+
+    Returns:
+        Index of the nearest known picture ``(n,)``; -1 where none is as near as that.
+    """
+    n = len(thumbnails)
+    found, nearest = np.full(n, -1, np.int64), np.full(n, bits + 1, np.int64)
+    if not len(hashed):
+        return found
+    step = max(1, _BLOCK // len(hashed))
+    for orientation in range(ORIENTATIONS):
+        own = hashes(turned(thumbnails, orientation)) if n else np.zeros(0, np.uint64)
+        for start in range(0, n, step):
+            apart = np.bitwise_count(own[start : start + step, None] ^ hashed[None, :])
+            best = apart.argmin(1)
+            distance = apart[np.arange(len(apart)), best].astype(np.int64)
+            closer = np.flatnonzero(distance < nearest[start : start + step]) + start
+            found[closer], nearest[closer] = best[closer - start], distance[closer - start]
+    return found
+
+
 def alike(thumbnails: Thumbnails, bits: int) -> tuple[Pairs, NDArray[np.float32]]:
     """Pairs that are one picture, whichever way it was turned or mirrored.
 

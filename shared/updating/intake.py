@@ -5,19 +5,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from shared.data import images, sources, splits
+from shared.data import copies, images, sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
-from shared.evaluate import SAMPLES
+from shared.evaluate import read_table
 from shared.inference import Bundle, Runtime
 from shared.taxonomy import Taxonomy
 from shared.updating import verdicts
 
 TARGET = np.array([0.6, 0.2, 0.2])
 """Shares of training, validation and test, as in a build."""
+_TORN = "torn"
+_BETWEEN = (
+    "ties images that the bundle learnt from to others that it is judged on, by group or by copies, and would leak; "
+    "give its group a name of its own if that is chance"
+)
 _HELD = (
     "belongs to an image that is held out to judge the bundle, and verdicts of a review log only teach; to correct its "
     "label, give it in a table path,label"
@@ -107,8 +111,9 @@ def look(
         except DataError as error:
             left.append(Problem(row.sample.path, str(error)))
     component, place, hashes = _places(runtime.bundle, manifest.with_rows(row for row, _ in looked))
-    kept = [i for i, c in enumerate(component) if not only_training or place.get(c, "train") == "train"]
-    left += [Problem(row.sample.path, _HELD) for i, (row, _) in enumerate(looked) if i not in set(kept)]
+    refused = {i: why for i, c in enumerate(component) if (why := _refused(place.get(c, ""), only_training))}
+    left += [Problem(looked[i][0].sample.path, why) for i, why in refused.items()]
+    kept = [i for i in range(len(looked)) if i not in refused]
     if not kept:
         why = f" (first reason: {left[0]})" if left else ""
         raise DataError(f"the data hold no image that the bundle does not have already; nothing to learn{why}")
@@ -132,6 +137,13 @@ def look(
     )
 
 
+def _refused(split: str, only_training: bool) -> str:
+    """Why a row that belongs to images of the bundle with this split cannot come in; empty where it can."""
+    if split == _TORN:
+        return _BETWEEN
+    return _HELD if only_training and split in ("validation", "test") else ""
+
+
 def _code(label: str, taxonomy: Taxonomy | None) -> str:
     found = taxonomy.find(label) if taxonomy is not None else None
     return found.code if found else label
@@ -143,32 +155,48 @@ def _words(labels: Sequence[str], taxonomy: Taxonomy | None) -> dict[str, str]:
 
 
 def _places(bundle: Bundle, manifest: Manifest) -> tuple[list[str], dict[str, str], list[str]]:
-    """Component of each new row, the split of those that the bundle has already, and each row's perceptual hash."""
+    """Component of each new row, the split of those that the bundle has already, and each row's perceptual hash.
+
+    A component that would join images of different splits of the bundle has the split :data:`_TORN`.
+    """
     if not manifest.rows:
         return [], {}, []
     bits = int(bundle.card["recipe"]["near_duplicate_bits"])
-    own = splits.components(manifest.rows, splits.near_copies(manifest, bits).pairs).tolist()
-    table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)
-    old: list[dict[str, str]] = table.to_dict("records")  # type: ignore[assignment]
+    whole = all(row.sample.window is None for row in manifest.rows)
+    small = splits.thumbnails(manifest) if whole else {}
+    own = splits.components(manifest.rows, splits.near_copies(manifest, bits, small).pairs).tolist()
+    old: list[dict[str, str]] = read_table(bundle).to_dict("records")  # type: ignore[assignment]
     by_key = {line["id"]: line for line in old} | {f"group {line['group']}": line for line in old if line["group"]}
-    placed = [line for line in old if line.get("picture")]
-    pictures = np.array([int(line["picture"], 16) for line in placed], np.uint64)
-    hashes, decoded = np.zeros(len(own), np.uint64), np.zeros(len(own), bool)
-    if all(row.sample.window is None for row in manifest.rows):
-        hashes, decoded = splits.perceptual_hashes(manifest)
+    alike, hashes = _looking_like(old, [small.get(row.sample.id) for row in manifest.rows], bits)
     joined: dict[int, str] = {}
     place: dict[str, str] = {}
-    for i, row in enumerate(manifest.rows):
-        found = by_key.get(row.sample.id) or by_key.get(f"group {row.sample.group}")
-        if found is None and decoded[i] and placed:
-            near = np.flatnonzero(np.bitwise_count(pictures ^ hashes[i]) <= bits)
-            found = placed[near[0]] if len(near) else None
-        if found is not None:
-            joined[own[i]] = found["component"]
-            place[found["component"]] = found["split"]
+    for c, row, like in zip(own, manifest.rows, alike, strict=True):
+        found = by_key.get(row.sample.id) or by_key.get(f"group {row.sample.group}") or like
+        if found is None:
+            continue
+        component, split = found["component"], found["split"]
+        if c in joined and place[joined[c]] != split:
+            component, split = f"{_TORN} {c}", _TORN
+        joined[c] = component
+        place[component] = split
     start = f"{bundle.hash[:8]}+"
-    said = [f"{h:016x}" if d else "" for h, d in zip(hashes.tolist(), decoded, strict=True)]
-    return [joined.get(c, f"{start}{c}") for c in own], place, said
+    return [joined.get(c, f"{start}{c}") for c in own], place, hashes
+
+
+def _looking_like(
+    old: Sequence[dict[str, str]], pictures: Sequence[NDArray[np.uint8] | None], bits: int
+) -> tuple[list[dict[str, str] | None], list[str]]:
+    """The line of the bundle that shows the same picture in any orientation, and the hash in hexadecimal, of each."""
+    placed = [line for line in old if line["picture"]]
+    there = [i for i, picture in enumerate(pictures) if picture is not None]
+    alike: list[dict[str, str] | None] = [None] * len(pictures)
+    hashes = [""] * len(pictures)
+    if there:
+        stack = np.stack([picture for picture in pictures if picture is not None])
+        known = copies.known(stack, np.array([int(line["picture"], 16) for line in placed], np.uint64), bits)
+        for i, k, h in zip(there, known.tolist(), copies.hashes(stack).tolist(), strict=True):
+            alike[i], hashes[i] = placed[k] if k >= 0 else None, f"{h:016x}"
+    return alike, hashes
 
 
 def _split(rows: Sequence[Row], component: Sequence[str], place: Mapping[str, str], seed: int) -> tuple[Row, ...]:

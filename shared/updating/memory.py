@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.building.work import Part
 from shared.errors import BundleError, DataError
-from shared.evaluate import SAMPLES
+from shared.evaluate import SAMPLES, read_table
 from shared.inference import Bundle, calibration
 from shared.training import held_out, sums
 from shared.training.head import class_weights
@@ -108,8 +108,7 @@ def load(bundle: Bundle) -> Memory:
     own, held = sums.load(bundle.path), held_out.load(bundle.path)
     if own is None or held is None:
         raise BundleError(f"{bundle.path}: was built before bundles could be updated; build it again")
-    table = pd.read_csv(bundle.path / SAMPLES, dtype="string", keep_default_na=False)
-    return Memory(own, held, table)
+    return Memory(own, held, read_table(bundle))
 
 
 def taken_in(before: Memory, new: Intake) -> Memory:
