@@ -8,7 +8,7 @@ are given to rehearse on: then it goes on learning too, and is offered where it 
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +101,7 @@ def update(
     new = _new(runtime, left, wish, taxonomy, say)
     after = left if new is None else memory.taken_in(left, new)
     if wish.merge is not None:
-        after = _merged(after, parent, registry.resolve(wish.merge))
+        after = _merged(runtime, after, parent, registry.resolve(wish.merge))
     forgotten = tuple(sorted(set(before.sums.labels) - set(left.sums.labels)))
     closed = candidate.fitted(
         runtime, candidate.extractor(runtime, parent, after.sums.backbone), after, name="updated head", say=say
@@ -220,15 +220,22 @@ def _say_what_a_log_cannot(runtime: Runtime, found: Intake, say: Callable[[str],
         say(f"no image of {', '.join(unknown)} is held out: nothing is certified about finding it")
 
 
-def _merged(own: Memory, parent: Model, other: Path) -> Memory:
+def _merged(runtime: Runtime, own: Memory, parent: Model, other: Path) -> Memory:
     """With the sums of another bundle, after its backbone was seen to give the same features."""
-    runtime = Runtime.open(other)
-    far = candidate.opened(other, runtime.labels)
+    theirs = Runtime.open(other)
+    far = candidate.opened(other, theirs.labels)
     patterns = packing.golden_patterns()
     a, b = (candidate.features_of(model, patterns) for model in (parent, far))
     if a.shape != b.shape or float(np.abs(a - b).max()) > 1e-3 * float(np.abs(a).max()):
         raise DataError(f"{other}: its backbone gives other features than this bundle's; build both with the same one")
-    return memory.merged(own, memory.load(runtime.bundle), runtime.bundle.hash[:8])
+    bits = min(_telling_bits(bundle.card) for bundle in (runtime.bundle, theirs.bundle))
+    return memory.merged(own, memory.load(theirs.bundle), theirs.bundle.hash[:8], bits=bits)
+
+
+def _telling_bits(card: Mapping[str, Any]) -> int:
+    """Distance of hashes that tells pictures apart: a build lowers the asked one where it would join everything."""
+    asked = int(card["recipe"]["near_duplicate_bits"])
+    return min(asked, int(card["data"].get("split", {}).get("near_duplicate_bits", asked)))
 
 
 def _judging(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from shared.building.work import Part
 from shared.errors import BundleError, DataError
@@ -17,10 +20,11 @@ from shared.inference import Bundle, calibration
 from shared.training import held_out, sums
 from shared.training.head import class_weights
 from shared.training.held_out import HeldOut
-from shared.training.sums import Block, Sums
+from shared.training.sums import Sums
 from shared.updating.intake import Intake
 
 FOLDS = 5
+_NAMED = 5
 LEAST_ROWS = 50
 """With fewer training images kept one by one, a temperature is not chosen anew."""
 
@@ -52,6 +56,19 @@ class Memory:
         blocks = self.sums.blocks.items()
         known = {i: label for label, block in blocks for i in (*block.ids, *block.folded)}
         return known | dict(zip(self.held.ids, self.held.labels, strict=True))
+
+    def renamed(self, names: Mapping[str, str]) -> "Memory":
+        """With other names of components; those that are not among ``names`` keep theirs."""
+
+        def new(components: Sequence[str]) -> tuple[str, ...]:
+            return tuple(names.get(c, c) for c in components)
+
+        blocks = {k: replace(b, components=new(b.components)) for k, b in self.sums.blocks.items()}
+        return Memory(
+            replace(self.sums, blocks=blocks),
+            replace(self.held, components=new(self.held.components)),
+            self.table.assign(component=list(new(list(self.table["component"])))),
+        )
 
     def forget(self, wanted: Sequence[str], features: Mapping[str, NDArray[np.float32]] | None = None) -> "Memory":
         """Without images, by id or the first digits of it; windows of an image go with it.
@@ -136,27 +153,79 @@ def taken_in(before: Memory, new: Intake) -> Memory:
     return Memory(own, left.held.add(held), table)
 
 
-def merged(own: Memory, other: Memory, name: str) -> Memory:
-    """Both together; components of the other get a name of their own.
+def merged(own: Memory, other: Memory, name: str, *, bits: int) -> Memory:
+    """Both together; components of the other get a name of their own, unless they belong to one that is here.
+
+    Groups of the same name are one, and so are pictures that look alike as they lie: no picture is there to turn.
 
     Args:
         own: One.
         other: The other one.
         name: Of the other bundle, to tell equal component numbers apart.
+        bits: Greatest distance of the hashes of one picture.
 
     Raises:
-        DataError: They come from different backbones, or share images.
+        DataError: They come from different backbones, share images, or one learnt from what the other is judged on.
     """
-    far = replace(other.sums, blocks={k: _renamed(b, name) for k, b in other.sums.blocks.items()})
-    held = replace(other.held, components=tuple(f"{name}:{c}" for c in other.held.components))
-    table = other.table.assign(component=f"{name}:" + other.table["component"])
     if both := sorted(set(own.labels) & set(other.labels)):
         raise DataError(f"{both[0]}: is in both bundles; forget it in one of them first, else it would count twice")
-    return Memory(own.sums.merge(far), own.held.add(held), pd.concat([own.table, table]).fillna(""))
+    far = other.renamed({c: f"{name}:{c}" for c in other.table["component"]})
+    tied = _tied(own, far, bits)
+    if torn := [tie for tie in tied if tie.splits[0] != tie.splits[1]]:
+        shown = list(dict.fromkeys(map(str, torn)))
+        more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
+        raise DataError(
+            "the bundles cannot be pooled, because one learnt from what the other is judged on: "
+            f"{'; '.join(shown[:_NAMED])}{more}; take these images out of one of the two with loupe update --forget, "
+            "or, where equal names of groups are chance, build one with other names"
+        )
+    one = _united([tie.components for tie in tied])
+    own, far = own.renamed(one), far.renamed(one)
+    return Memory(own.sums.merge(far.sums), own.held.add(far.held), pd.concat([own.table, far.table]).fillna(""))
 
 
-def _renamed(block: Block, name: str) -> Block:
-    return replace(block, components=tuple(f"{name}:{c}" for c in block.components))
+@dataclass(frozen=True)
+class _Tie:
+    """An image of one bundle and one of another that belong together."""
+
+    what: str
+    components: tuple[str, str]
+    splits: tuple[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.splits[0]} here, {self.splits[1]} there)"
+
+
+def _tied(own: Memory, far: Memory, bits: int) -> list[_Tie]:
+    """What is of one group, or looks alike, in two bundles."""
+
+    def tie(what: str, a: Mapping[str, str], b: Mapping[str, str]) -> _Tie:
+        return _Tie(what, (a["component"], b["component"]), (a["split"], b["split"]))
+
+    # One line for each component and split of a group: a group may have thousands of images.
+    mine, theirs = ({(line["group"], line["component"], line["split"]): line for line in m.images} for m in (own, far))
+    by_group: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for line in mine.values():
+        by_group[line["group"]].append(line)
+    groups = [tie(f"group {b['group']!r}", a, b) for b in theirs.values() if b["group"] for a in by_group[b["group"]]]
+    here, there = ([line for line in m.images if line["picture"]] for m in (own, far))
+    known = np.array([int(line["picture"], 16) for line in here], np.uint64)
+    pictures = []
+    for b in there:
+        near = np.flatnonzero(np.bitwise_count(known ^ np.uint64(int(b["picture"], 16))) <= bits)
+        pictures += [tie(f"images {here[i]['id']} and {b['id']}, which look alike", here[i], b) for i in near]
+    return [*groups, *pictures]
+
+
+def _united(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """One name for all components that are tied to each other, by each of their names."""
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    number = {name: i for i, name in enumerate(names)}
+    edges = np.array([[number[a], number[b]] for a, b in pairs], np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(names), len(names)))
+    parts = connected_components(graph, directed=False)[1].tolist() if names else []
+    first: dict[int, str] = {}
+    return {name: first.setdefault(part, name) for name, part in zip(names, parts, strict=True)}
 
 
 def temperature(own: Sums, strength: float) -> float | None:

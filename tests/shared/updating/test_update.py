@@ -1,16 +1,19 @@
 """A bundle is taught, corrected, pooled and made to forget; what would spoil it is refused with its reason."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from shared.data import images, sources
 from shared.errors import DataError
+from shared.evaluate import SAMPLES
 from shared.inference import Runtime
 from shared.inference import bundle as bundles
 from shared.records import Action, Review, Sample
@@ -73,9 +76,9 @@ def test_new_images_and_a_new_label_give_the_head_that_fitting_on_everything_giv
 
 
 def compared(bundle: Path, models: int) -> Path:
-    """Make a bundle say that its validation images chose among so many models."""
+    """Make a bundle say that its validation images chose among so many models, and seal it as it is."""
     sealed = ("format", "files", "bundle_hash")
-    card = {k: v for k, v in bundles.load(bundle).card.items() if k not in sealed}
+    card = {k: v for k, v in json.loads((bundle / bundles.CARD).read_text()).items() if k not in sealed}
     bundles.seal(bundle, card | {"candidates": models})
     return bundle
 
@@ -132,6 +135,43 @@ def test_two_sites_pool_their_sums_and_share_no_picture(bundle: Path, cache: Pat
     np.testing.assert_allclose(merged.weights, expected.weights, rtol=1e-8, atol=1e-8)
     with pytest.raises(DataError, match="is in both bundles"):
         update(bundle, tmp_path / "x.bundle", Wish(merge=bundle), say=lambda _: None)
+
+
+def test_bundles_are_not_pooled_where_one_learnt_from_what_the_other_is_judged_on(
+    bundle: Path, cache: Path, tmp_path: Path
+) -> None:
+    """The same patient, or the same picture saved anew, must not judge here and teach there; alike they are one."""
+    from shared.build import build
+    from shared.recipe import Recipe
+
+    far = drawn(tmp_path / "far", {"ok": 30, "scratch": 25, "dent": 25}, seed=90_000)
+    recipe = Recipe(image_size=64, threads=1, search=False, finetune=False)
+    build(far, tmp_path / "far.bundle", recipe=recipe, budget_seconds=120, cache=cache, say=lambda _: None)
+
+    def with_lines(source: Path, name: str, column: str, said: Mapping[str, str]) -> Path:
+        """A copy whose first image of each split has something in a column of its table."""
+        out = Path(shutil.copytree(source, tmp_path / name))
+        table = pd.read_csv(out / SAMPLES, dtype="string", keep_default_na=False)
+        for split, value in said.items():
+            table.loc[table.index[table["split"] == split][0], column] = value
+        table.to_csv(out / SAMPLES, index=False)
+        return compared(out, 1)
+
+    for column, same, named in (
+        ("group", "patient-7", "group 'patient-7' (validation here, train there)"),
+        ("picture", "f0f0f0f0f0f0f0f0", "which look alike (validation here, train there)"),
+    ):
+        own = with_lines(bundle, f"own-{column}.bundle", column, {"validation": same})
+        other = with_lines(tmp_path / "far.bundle", f"far-{column}.bundle", column, {"train": same})
+        with pytest.raises(DataError, match=re.escape(named)):
+            update(own, tmp_path / "x.bundle", Wish(merge=other), say=lambda _: None)
+        alike = with_lines(tmp_path / "far.bundle", f"alike-{column}.bundle", column, {"validation": same})
+        update(own, tmp_path / f"{column}.bundle", Wish(merge=alike), say=lambda _: None)
+        after = memory.load(bundles.load(tmp_path / f"{column}.bundle"))
+        both = after.table[after.table[column] == same]
+        assert len(both) == 2 and both["component"].nunique() == 1
+        component = dict(zip(after.held.ids, after.held.components, strict=True))
+        assert {component[i] for i in both["id"]} == set(both["component"])
 
 
 @pytest.mark.parametrize("fault", ["flipped labels", "washed out"])
