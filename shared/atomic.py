@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,28 @@ def write(path: Path, data: bytes | str) -> None:
     """Write a file whole or not at all; text is UTF-8."""
     with file(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock while the block runs; whoever else asks for it, in this process or another, waits.
+
+    The system gives it back when its holder ends, killed or not. The file stays: removing it would let two in at once.
+
+    Args:
+        path: File of the lock; made where there is none, its folder too.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def check(path: Path) -> None:

@@ -2,7 +2,8 @@
 
 ``versions/<hash>`` are bundles, ``current`` names one of them, ``record.jsonl`` says what was done. A version is copied
 whole before the pointer moves, and the pointer moves by one rename: killed at any moment, what answered before or what
-was promoted is there.
+was promoted is there. Who changes a registry holds its lock meanwhile: of two at once, each would remove what the other
+names.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from shared.errors import BundleError
 from shared.inference import bundle as bundles
 
 CURRENT, VERSIONS, RECORD = "current", "versions", "record.jsonl"
+_LOCK = ".lock"
 _GENESIS = "0" * 64
 
 
@@ -81,13 +83,15 @@ def promote(path: Path, bundle: Path, why: Mapping[str, Any]) -> Registry:
         bundle: Folder of the new version.
         why: Written into the record, e.g. the gate it passed.
     """
-    before, made = read(path), bundles.load(bundle)
-    target = path / VERSIONS / made.hash[:12]
-    if not (target / bundles.CARD).is_file():
-        with atomic.folder(target) as folder:
-            shutil.copytree(bundle, folder, dirs_exist_ok=True)
-    previous = before.current if before.current != made.hash else before.previous
-    return _move(before, made.hash, previous, "promote", why)
+    made = bundles.load(bundle)
+    with atomic.alone(path / _LOCK):
+        before = read(path)
+        target = path / VERSIONS / made.hash[:12]
+        if not (target / bundles.CARD).is_file():
+            with atomic.folder(target) as folder:
+                shutil.copytree(bundle, folder, dirs_exist_ok=True)
+        previous = before.current if before.current != made.hash else before.previous
+        return _move(before, made.hash, previous, "promote", why)
 
 
 def roll_back(path: Path, why: Mapping[str, Any] | None = None) -> Registry:
@@ -96,11 +100,14 @@ def roll_back(path: Path, why: Mapping[str, Any] | None = None) -> Registry:
     Raises:
         BundleError: There is none before.
     """
-    before = read(path)
-    if not before.previous:
+    if not is_registry(path):  # and none is made of it by a lock
         raise BundleError(f"{path}: has no version before this one; nothing to roll back to")
-    bundles.load(path / VERSIONS / before.previous[:12])
-    return _move(before, before.previous, before.current, "roll back", why or {})
+    with atomic.alone(path / _LOCK):
+        before = read(path)
+        if not before.previous:
+            raise BundleError(f"{path}: has no version before this one; nothing to roll back to")
+        bundles.load(path / VERSIONS / before.previous[:12])
+        return _move(before, before.previous, before.current, "roll back", why or {})
 
 
 def _move(before: Registry, current: str, previous: str, step: str, why: Mapping[str, Any]) -> Registry:

@@ -1,5 +1,6 @@
 """The registry names a whole bundle after every step and every kill, and comes back to the one before."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,49 @@ def test_with_one_version_there_is_nothing_to_roll_back_to(bundle: Path, tmp_pat
     registry.promote(tmp_path / "registry", bundle, {})
     with pytest.raises(BundleError, match="no version before"):
         registry.roll_back(tmp_path / "registry")
+
+
+PROMOTING = """
+import sys
+from pathlib import Path
+from shared.inference import registry
+
+print("ready", flush=True)
+sys.stdin.readline()
+for name in sys.argv[2:]:
+    registry.promote(Path(sys.argv[1]), Path(name), {})
+"""
+
+
+def test_two_that_promote_at_once_leave_a_whole_registry_and_every_step_in_its_record(
+    bundle: Path, tmp_path: Path
+) -> None:
+    made, path, rounds = versions(bundle, tmp_path, 4), tmp_path / "registry", 8
+    # Small, so that more of the time goes to what the two could do to each other.
+    for version in made:
+        (version / bundles.MODEL).write_bytes(b"no model")
+        card = json.loads((version / bundles.CARD).read_text())
+        bundles.seal(version, {k: v for k, v in card.items() if k not in ("files", "bundle_hash")})
+    start = [sys.executable, "-c", PROMOTING, str(path)]
+    both = [
+        subprocess.Popen([*start, *map(str, made[i::2] * rounds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        for i in (0, 1)
+    ]  # fmt: skip
+    for one in both:
+        assert one.stdout is not None and one.stdout.readline() == "ready\n"
+    ended = []
+    for one in both:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    for one in both:
+        ended.append((one.communicate(timeout=120)[1], one.returncode))
+    assert ended == [("", 0), ("", 0)]
+    found = registry.read(path)
+    kept = sorted(p.name for p in (path / registry.VERSIONS).iterdir())
+    assert kept == sorted({found.current[:12], found.previous[:12]})
+    assert [e["n"] for e in registry.history(path)] == list(range(1, 4 * rounds + 1))
 
 
 KILLED = """
