@@ -17,6 +17,7 @@ CARD = "bundle.json"
 MODEL = "model.onnx"
 NETWORK = "backbone.safetensors"
 """The torch network, where the recipe does not give it; see :mod:`shared.training.kept_backbone`."""
+_REPLACED = "was replaced while it was being loaded; load it again"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,20 @@ class Bundle:
         certificate = self.card["certificate"]
         return None if certificate is None else float(certificate["threshold"])
 
+    def content(self, name: str) -> bytes:
+        """The bytes of one of its files, read once: they are those that the card names, wherever the folder is by now.
+
+        Raises:
+            BundleError: Another bundle has taken the folder's place since this one was checked.
+        """
+        try:
+            data = (self.path / name).read_bytes()
+        except FileNotFoundError as error:
+            raise BundleError(f"{self.path}: {_REPLACED} ({error.strerror}: {name})") from error
+        if hashlib.sha256(data).hexdigest() != self.card["files"][name]:
+            raise BundleError(f"{self.path}: {_REPLACED} ({name} is another one)")
+        return data
+
 
 def part(path: Path, read: Callable[[Path], Content]) -> Content | None:
     """Read a file that a bundle may have or not; None where it has none.
@@ -73,10 +88,21 @@ def part(path: Path, read: Callable[[Path], Content]) -> Content | None:
     Raises:
         BundleError: The file is damaged.
     """
-    if not path.is_file():
-        return None
+    return parsed(path, lambda: read(path)) if path.is_file() else None
+
+
+def parsed(path: Path, read: Callable[[], Content]) -> Content:
+    """What a reader makes of a file.
+
+    Args:
+        path: The file, to be named.
+        read: Gives its content, and raises whatever it likes where the file is damaged.
+
+    Raises:
+        BundleError: The file is damaged.
+    """
     try:
-        return read(path)
+        return read()
     except Exception as error:  # zip archives, safetensors and JSON each raise classes of their own
         raise BundleError(f"{path}: cannot be read ({error!r}); take an unaltered copy or build again") from error
 
@@ -134,11 +160,14 @@ def load(path: Path) -> Bundle:
         )
     if card_hash(card) != stated:
         raise BundleError(f"{path}: {CARD} was altered after the build; take an unaltered copy or build again")
-    present = {f.name for f in path.iterdir()} - {CARD}
-    for name in sorted(present ^ set(files)):
-        what = "is missing" if name in files else "does not belong to it"
-        raise BundleError(f"{path}: {name} {what}; take an unaltered copy or build again")
-    for name, stated in files.items():
-        if file_hash(path / name) != stated:
-            raise BundleError(f"{path}: {name} was altered after the build; take an unaltered copy or build again")
+    try:
+        present = {f.name for f in path.iterdir()} - {CARD}
+        for name in sorted(present ^ set(files)):
+            what = "is missing" if name in files else "does not belong to it"
+            raise BundleError(f"{path}: {name} {what}; take an unaltered copy or build again")
+        for name, stated in files.items():
+            if file_hash(path / name) != stated:
+                raise BundleError(f"{path}: {name} was altered after the build; take an unaltered copy or build again")
+    except FileNotFoundError as error:  # it was there a moment ago
+        raise BundleError(f"{path}: {_REPLACED} ({error})") from error
     return Bundle(path, card)

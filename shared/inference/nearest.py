@@ -7,6 +7,7 @@ nearest of all features; pictures cannot be made from them, but a path can say m
 names of people stand in paths.
 """
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,11 +161,23 @@ def load(folder: Path) -> Exemplars | None:
     Raises:
         BundleError: The file is damaged.
     """
-    return bundle.part(folder / FILE, _read)
+    return bundle.part(folder / FILE, lambda path: _read(path.read_bytes()))
 
 
-def _read(path: Path) -> Exemplars:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+def of(opened: bundle.Bundle) -> Exemplars | None:
+    """The exemplars of a bundle that was checked, these and no others; None where it has none.
+
+    Raises:
+        BundleError: The file is damaged, or another bundle has taken the folder's place.
+    """
+    if FILE not in opened.card["files"]:
+        return None
+    data = opened.content(FILE)
+    return bundle.parsed(opened.path / FILE, lambda: _read(data))
+
+
+def _read(data: bytes) -> Exemplars:
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         names = {key: tuple(map(str, value)) for key, value in json.loads(stored["names"].tobytes()).items()}
         numbers = {key: stored[key] for key in ("vectors", "mean", "deviation", "directions")}
     found = Exemplars(names["ids"], names["paths"], names["labels"], **numbers)

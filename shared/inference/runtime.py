@@ -66,27 +66,31 @@ def session(model: str | bytes, *, threads: int = 0, as_written: bool = False) -
 class Runtime:
     """A loaded bundle. It has passed its hash check and its self-test, or it does not exist."""
 
-    def __init__(self, bundle: Bundle, session: Any) -> None:
+    def __init__(self, bundle: Bundle, session: Any, exemplars: nearest.Exemplars | None) -> None:
         self.bundle = bundle
         self._session = session
         stored = (bundle.card.get("conformal") or {}).get("sets")
         self._sets = conformal.from_json(stored) if stored else None
-        self._exemplars = nearest.load(bundle.path)
+        self._exemplars = exemplars
 
     @classmethod
     def open(cls, path: Path, *, threads: int = 0) -> "Runtime":
         """Load a bundle, or the version that answers in a registry, check it, and run its golden inputs.
 
+        What is loaded is what was checked: another bundle may take the folder's place at any moment.
+
         Raises:
-            BundleError: It is incomplete or altered, or this machine gives other answers than the build did.
+            BundleError: It is incomplete or altered, was replaced meanwhile, or this machine gives other answers than
+                the build did.
         """
         bundle = bundles.load(registry.resolve(path))
+        model, exemplars = bundle.content(bundles.MODEL), nearest.of(bundle)
         try:
-            opened = session(str(bundle.path / bundles.MODEL), threads=threads)
+            opened = session(model, threads=threads)
         except Exception as error:  # onnxruntime raises its own unrelated classes
             raise BundleError(f"{path}: {bundles.MODEL} cannot be loaded ({error}); build it again") from error
         self_test(opened, str(path))
-        return cls(bundle, opened)
+        return cls(bundle, opened, exemplars)
 
     @property
     def labels(self) -> tuple[str, ...]:

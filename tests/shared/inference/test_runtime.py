@@ -8,9 +8,10 @@ import onnx
 import onnxruntime
 import pytest
 
+from shared import atomic
 from shared.data import images
 from shared.errors import BundleError, DataError
-from shared.inference import Runtime
+from shared.inference import Runtime, nearest
 from shared.inference import bundle as bundles
 
 
@@ -129,3 +130,52 @@ def test_a_runtime_that_computes_something_else_is_refused(bundle: Path, tmp_pat
     bundles.load(copy)
     with pytest.raises(BundleError, match="golden image"):
         Runtime.open(copy)
+
+
+def another(bundle: Path, out: Path, name: str) -> Path:
+    """The bundle with one file in which a byte more stands, sealed anew."""
+    shutil.copytree(bundle, out)
+    if name == bundles.MODEL:
+        model = onnx.load(out / name)
+        model.doc_string = "another"
+        onnx.save(model, out / name)
+    else:
+        stored = dict(np.load(out / name))
+        np.savez(out / name, **stored | {"vectors": -stored["vectors"]})
+    card = json.loads((out / bundles.CARD).read_text())
+    bundles.seal(out, {k: v for k, v in card.items() if k not in ("files", "bundle_hash")})
+    return out
+
+
+@pytest.mark.parametrize("name", [bundles.MODEL, nearest.FILE])
+def test_a_bundle_whose_folder_is_taken_by_another_after_its_check_is_not_mixed_with_it(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    place, other = Path(shutil.copytree(bundle, tmp_path / "m.bundle")), another(bundle, tmp_path / "other", name)
+    check = bundles.load
+
+    def swapped(path: Path) -> bundles.Bundle:
+        found = check(path)
+        with atomic.folder(place) as folder:
+            shutil.copytree(other, folder, dirs_exist_ok=True)
+        return found
+
+    monkeypatch.setattr(bundles, "load", swapped)
+    with pytest.raises(BundleError, match=f"was replaced while it was being loaded; load it again .{name} is another"):
+        Runtime.open(place)
+    monkeypatch.setattr(bundles, "load", check)
+    assert Runtime.open(place).bundle.hash == bundles.load(other).hash
+
+
+def test_a_bundle_that_is_gone_after_its_check_is_one_sentence(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, hashed = Path(shutil.copytree(bundle, tmp_path / "m.bundle")), bundles.file_hash
+
+    def gone(path: Path) -> str:
+        shutil.rmtree(place, ignore_errors=True)
+        return hashed(path)
+
+    monkeypatch.setattr(bundles, "file_hash", gone)
+    with pytest.raises(BundleError, match="was replaced while it was being loaded; load it again"):
+        Runtime.open(place)
