@@ -52,8 +52,10 @@ def inbox(folder: Path, port: int, ae_title: str, allow: tuple[str, ...], host: 
 def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_json: bool) -> None:
     """Take the person out of DICOM images (PS3.15 annex E), with a receipt beside each.
 
-    Files with text in their pixels are refused; films leave as single frames. Faces are noted where the extra faces
-    is installed, and neither they nor tattoos are surely recognised: look before a file leaves.
+    Files with text in their pixels are refused, and so is another object under a SOP Instance UID that is taken; films
+    leave as single frames. Faces are noted where the extra faces is installed, and neither they nor tattoos are surely
+    recognised: look before a file leaves. What is refused is told by number, since files are called after patients;
+    KEY.refused.csv, for you alone, says which number is which file.
     """
     from verticals.medical.privacy.pseudonyms import load_key
     from verticals.medical.privacy.release import release, release_folder
@@ -65,20 +67,26 @@ def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_js
             f"--key {key_file}: lies in the folder of the result, and with it pseudonyms can be linked; "
             "keep it elsewhere"
         )
-    key = load_key(key_file)
+    key, refusals = load_key(key_file), key_file.with_name(f"{key_file.name}.refused.csv")
     if source.is_dir():
-        made, problems = release_folder(source, out, key, accept_text=accept_text)
+        made, problems = release_folder(source, out, key, accept_text=accept_text, refusals=refusals)
     else:
         made, problems = (release(source, out, key, accept_text=accept_text),), ()
     if not made and not problems:
         raise DataError(f"{source}: holds no file; give a folder of DICOM images or one of them")
     remaining = sorted({note for each in made for note in each.receipt.remaining})
-    left = [str(p) for p in problems]
+    left, names = [str(p) for p in problems], str(refusals) if problems else ""
+    files = list(dict.fromkeys(str(each.path) for each in made))
+    facts = {"files": files, "known_already": sum(each.again for each in made), "remaining": remaining}
     if as_json:
-        print(json.dumps({"files": [str(each.path) for each in made], "remaining": remaining, "problems": left}))
+        print(json.dumps({**facts, "problems": left, "refused_files": names}))
         return
-    print(f"{len(made)} files without their person in {out}, {len(left)} refused")
+    print(f"{len(files)} files without their person in {out}, {len(left)} refused")
+    if facts["known_already"]:
+        print(f"{facts['known_already']} had the very content of one that was there already; each object counts once")
     print("\n".join([*(f"a person has to judge: {note}" for note in remaining), *(f"refused: {p}" for p in left)]))
+    if names:
+        print(f"which files were refused: {names} (it names them, and is for you alone)")
 
 
 @click.command("structured-report")

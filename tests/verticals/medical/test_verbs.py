@@ -38,6 +38,19 @@ def test_deidentify_writes_files_without_the_person_and_receipts(drawn: Path, tm
     assert (tmp_path / "key").stat().st_mode & 0o077 == 0
 
 
+def test_deidentify_says_that_it_refused_and_where_the_names_are(drawn: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    first = pydicom.dcmread(next(drawn.rglob("*.dcm")))
+    for name, patient in (("a_Jane.dcm", "P1"), ("b_Jane.dcm", "P1"), ("c_Jane.dcm", "P2")):
+        first.PatientID = patient
+        first.save_as(tmp_path / "in" / name)
+    done = run("deidentify", tmp_path / "in", "-o", tmp_path / "out", "--key", tmp_path / "key")
+    assert done.returncode == 0 and done.stdout.startswith("1 files without their person"), done.stderr
+    assert "1 refused" in done.stdout and "1 had the very content" in done.stdout and "Jane" not in done.stdout
+    assert "file 3 of 3: another object with the same SOP Instance UID" in done.stdout
+    assert "c_Jane.dcm" in (tmp_path / "key.refused.csv").read_text()
+
+
 def test_a_key_beside_the_result_is_refused(drawn: Path, tmp_path: Path) -> None:
     done = run("deidentify", drawn, "-o", tmp_path, "--key", tmp_path / "key")
     assert done.returncode == 2 and "keep it elsewhere" in done.stderr and not list(tmp_path.iterdir())

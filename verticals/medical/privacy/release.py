@@ -1,14 +1,17 @@
 """A DICOM file in, a file that may be shown to a person for release out, with its receipt beside it.
 
 Pixels are looked at for burned-in text first: a file with text, or with pixels that cannot be looked at, is not
-written. A film goes on as single frames, each looked at. Messages name files by their number and never by their path,
-which could name a patient.
+written. A film goes on as single frames, each looked at. One SOP Instance UID is one object: another object under a UID
+that is taken is not written either. Messages name files by their number and never by their path, which could name a
+patient; which number is which file stands in a table for the owner alone, where one is asked for.
 """
 
+import csv
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,11 +39,13 @@ class Released:
         path: The new file, named by its new SOP Instance UID.
         receipt_path: What was done to which attribute, as JSON.
         receipt: The same.
+        again: Whether the very same file was there before: an object that came twice, or an earlier run.
     """
 
     path: Path
     receipt_path: Path
     receipt: Receipt
+    again: bool = False
 
 
 def release(
@@ -58,7 +63,8 @@ def release(
         accept_text: A person has looked at the picture, and what looks like text in it names no one.
 
     Raises:
-        DataError: Not a DICOM image, text in its pixels, or pixels that cannot be looked at. Nothing is written then.
+        DataError: Not a DICOM image, text in its pixels, pixels that cannot be looked at, or another object of its SOP
+            Instance UID (PS3.3 C.12.1.1.1) lies in ``out``. Nothing is written then.
     """
     pydicom = require("pydicom", extra="medical")
     with silence("cannot be read"):
@@ -79,28 +85,65 @@ def release(
     stream = BytesIO()
     with silence("cannot be written"):
         made.save_as(stream, enforce_file_format=True)
+    again = path.exists()
+    if again and path.read_bytes() != stream.getvalue():
+        raise DataError(
+            "another object with the same SOP Instance UID and other content is in the result already, and a UID may "
+            "name one alone; find out which of the two is right, and release it into an empty folder"
+        )
     receipt_path = out / f"{receipt.instance}{RECEIPT_SUFFIX}"
     atomic.write(receipt_path, json.dumps(asdict(receipt), indent=1) + "\n")
     atomic.write(path, stream.getvalue())
-    return Released(path, receipt_path, receipt)
+    return Released(path, receipt_path, receipt, again)
 
 
 def release_folder(
-    source: Path, out: Path, key: Key, options: Options | None = None, *, accept_text: bool = False
+    source: Path,
+    out: Path,
+    key: Key,
+    options: Options | None = None,
+    *,
+    accept_text: bool = False,
+    refusals: Path | None = None,
 ) -> tuple[tuple[Released, ...], tuple[Problem, ...]]:
     """De-identify every file below a folder.
+
+    Args:
+        source: The folder.
+        out: Folder of the result.
+        key: The secret behind pseudonyms and dates.
+        options: None for the defaults.
+        accept_text: As for :func:`release`, about all of them.
+        refusals: Table (CSV) of which number is which file, for those that were not made; it names paths, so that it
+            is for the owner alone and must not go with the result. None for no table.
 
     Returns:
         Files made, and a Problem for each file that was not: ``"file 3 of 10"`` in the order of their paths.
     """
     files = sorted(f for f in source.rglob("*") if f.is_file() and not f.resolve().is_relative_to(out.resolve()))
-    made, problems = [], []
+    made, problems, refused = [], [], []
     for number, file in enumerate(files, 1):
         try:
             made.append(release(file, out, key, options, accept_text=accept_text))
         except LoupeError as error:
             problems.append(Problem(f"file {number} of {len(files)}", str(error)))
+            refused.append((number, file.relative_to(source).as_posix(), str(error)))
+    if refusals is not None:
+        _write_refusals(refused, refusals)
     return tuple(made), tuple(problems)
+
+
+def _write_refusals(refused: list[tuple[int, str, str]], table: Path) -> None:
+    """One row for each file that was not made; a table of an earlier run would name others."""
+    if not refused:
+        table.unlink(missing_ok=True)
+        return
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([("number", "file", "reason"), *refused])
+    table.unlink(missing_ok=True)  # made anew, so that at no time anybody else can read it
+    with os.fdopen(os.open(table, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text.getvalue())
 
 
 def _looked_at(dataset: "Dataset", look: Callable[[Picture, int], list[str]], *, accept_text: bool) -> list[str]:

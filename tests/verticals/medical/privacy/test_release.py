@@ -103,6 +103,25 @@ def test_a_folder_goes_on_past_what_cannot_be_released_and_names_no_path(tmp_pat
     assert len({m.receipt.patient for m in made}) == 1 and len(list((tmp_path / "out").iterdir())) == 4
 
 
+def test_another_object_under_a_uid_that_is_taken_is_refused_and_the_same_content_counts_once(tmp_path: Path) -> None:
+    source, table = tmp_path / "in", tmp_path / "refused.csv"
+    first = dcmread(wrapped(source, "a_Jane.dcm", skin(1)))
+    other = dcmread(wrapped(source, "b_Jane.dcm", skin(2)))
+    for each, name in ((other, "b_Jane.dcm"), (first, "c_Jane.dcm")):
+        each.SOPInstanceUID = each.file_meta.MediaStorageSOPInstanceUID = first.SOPInstanceUID
+        each.StudyInstanceUID, each.SeriesInstanceUID = first.StudyInstanceUID, first.SeriesInstanceUID
+        each.save_as(source / name)
+    made, problems = release_folder(source, tmp_path / "out", KEY, refusals=table)
+    assert [p.where for p in problems] == ["file 2 of 3"] and "same SOP Instance UID" in problems[0].what
+    assert [m.again for m in made] == [False, True] and len({m.path for m in made}) == 1
+    np.testing.assert_array_equal(dcmread(made[0].path).pixel_array, first.pixel_array)
+    assert "2,b_Jane.dcm," in table.read_text() and table.stat().st_mode & 0o077 == 0
+    again, _ = release_folder(source, tmp_path / "out", KEY, refusals=table)
+    assert [m.again for m in again] == [True, True], "a second run changes nothing"
+    (source / "b_Jane.dcm").unlink()
+    assert release_folder(source, tmp_path / "out", KEY, refusals=table)[1] == () and not table.exists()
+
+
 @pytest.mark.long
 def test_every_real_sample_is_released_whole_or_refused_with_a_sentence(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "medical" / "dicom_samples" / "files"
