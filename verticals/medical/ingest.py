@@ -1,6 +1,7 @@
 """A folder of DICOM objects and photographs of skin in, one PNG per frame out, without name or id of any patient."""
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Mapping
@@ -47,6 +48,23 @@ class _Harvest:
     truth: list[Finding] = field(default_factory=list)
     written: dict[str, Sample] = field(default_factory=dict)
     contradicted: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, "_Object"] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _Object:
+    """What was first seen under a SOP Instance UID.
+
+    Attributes:
+        file: Pseudonym of its file.
+        pixels: Digest of all frames.
+        torn: Whether another file claims the UID with other pixels.
+    """
+
+    file: str
+    pixels: str
+    torn: bool = False
 
 
 def ingest(source: Path, out: Path) -> Ingested:
@@ -60,6 +78,9 @@ def ingest(source: Path, out: Path) -> Ingested:
 
     The quality gate (:func:`verticals.medical.photograph.gate.examined`) looks at each frame; what it says stands in
     the Sample's provenance, and below the gate the decision is NOT EXAMINED.
+
+    Different pictures under one SOP Instance UID, which names one object (PS3.3 C.12.1.1.1), are all left out with the
+    reason: nobody can say which of them an archive has under it.
 
     Beside the files may lie ``labels.csv`` (:func:`verticals.medical.labels_table.read_labels`) and, for each file,
     ``<stem>.mask.png``.
@@ -128,12 +149,47 @@ def _take(path: Path, name: str, row: LabelRow, frames: Path, key: Key, harvest:
         harvest.problems.append(problem)
         harvest.skipped[name] = 1.0
         return
+    torn = _torn_from(found, name, frames, harvest)
     for each in found:
         frame = name if each.frames == 1 else f"{name}-{each.number:04d}"
+        if torn:
+            harvest.problems.append(Problem(frame, _torn(torn)))
+            harvest.skipped[frame] = 1.0
+            continue
         sample = _write(each, frame, name, row.label, frames, harvest)
         if sample is not None and row.label:
             harvest.labels[sample.id] = row.label
             harvest.truth.append(_truth(path, sample, row.label, harvest))
+
+
+def _torn_from(found: tuple[Photograph, ...], name: str, frames: Path, harvest: _Harvest) -> str:
+    """The file that claims the same SOP Instance UID with other pixels, whose frames are withdrawn; else empty."""
+    uid = str(found[0].provenance.get("sop_instance", ""))
+    if not uid:
+        return ""
+    pixels = hashlib.sha256()
+    for each in found:
+        pixels.update(repr(each.picture.shape).encode() + np.ascontiguousarray(each.picture).tobytes())
+    known = harvest.objects.setdefault(uid, _Object(name, pixels.hexdigest()))
+    if known.pixels == pixels.hexdigest() and not known.torn:
+        return ""
+    known.torn = True
+    for content, sample in [(c, s) for c, s in harvest.written.items() if s.provenance.get("sop_instance") == uid]:
+        (frames / Path(sample.path).name).unlink()
+        del harvest.written[content]
+        harvest.samples.remove(sample)
+        harvest.labels.pop(sample.id, None)
+        harvest.truth = [finding for finding in harvest.truth if sample.id not in finding.samples]
+        harvest.problems.append(Problem(sample.frame, _torn(name)))
+        harvest.skipped[sample.frame] = 1.0
+    return known.file
+
+
+def _torn(other: str) -> str:
+    return (
+        f"has the SOP Instance UID of {other}, which shows other pixels: a report on one would be read as about both, "
+        "so that neither counts as examined; find out which of them is right and remove the other"
+    )
 
 
 def _write(each: Photograph, frame: str, name: str, label: str, frames: Path, harvest: _Harvest) -> Sample | None:
@@ -144,7 +200,7 @@ def _write(each: Photograph, frame: str, name: str, label: str, frames: Path, ha
     twin = harvest.written.get(content)
     if twin is not None:
         path.unlink()
-        whose = "" if twin.group == group else ", which is filed under another patient: find out whose it is"
+        whose = "" if twin.group == group else _whose(each.told and twin.id in harvest.told)
         what = f"holds the same pixels as {twin.frame}{whose}; it counts as not examined: remove one of the two"
         what += _contradiction(twin, label, harvest)
         harvest.problems.append(Problem(frame, what))
@@ -162,8 +218,15 @@ def _write(each: Photograph, frame: str, name: str, label: str, frames: Path, ha
         provenance={**each.provenance, **gate.examined(each.picture)},
     )
     harvest.written[content] = sample
+    harvest.told |= {sample.id} if each.told else set()
     harvest.samples.append(sample)
     return sample
+
+
+def _whose(told: bool) -> str:
+    if told:
+        return ", which is filed under another patient: find out whose it is"
+    return ", of another study, and not both of them say whose they are: find out whether it is one patient"
 
 
 def _contradiction(twin: Sample, label: str, harvest: _Harvest) -> str:

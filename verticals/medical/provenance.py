@@ -29,7 +29,8 @@ class Photograph:
         picture: ``(rows, columns, 3)`` uint8 sRGB.
         number: Frame number, from 1.
         frames: Frames in the file.
-        patient: Pseudonym of the patient; empty where nobody said whose it is.
+        patient: Pseudonym of the patient, or of the study, which has one patient, where nobody said whose it is.
+        told: Whether somebody said whose it is.
         mm_per_px: Millimetres per pixel (across, down).
         provenance: Facts without any identifier.
         warnings: What was corrected in reading.
@@ -42,6 +43,7 @@ class Photograph:
     mm_per_px: tuple[float, float] | None
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+    told: bool = False
 
 
 def photographs(path: Path, row: LabelRow, key: Key) -> tuple[Photograph, ...]:
@@ -71,7 +73,8 @@ def photographs(path: Path, row: LabelRow, key: Key) -> tuple[Photograph, ...]:
     }
     if "age_years" in row.facts:
         known["age_years"] = min(float(row.facts["age_years"]), OLDEST_YEARS)
-    return (Photograph(picture, 1, 1, patient, None, {k: v for k, v in known.items() if v != ""}),)
+    facts = {k: v for k, v in known.items() if v != ""}
+    return (Photograph(picture, 1, 1, patient, None, facts, told=bool(row.patient)),)
 
 
 def _of_dicom(path: Path, read: Photographs, row: LabelRow, key: Key) -> tuple[Photograph, ...]:
@@ -113,6 +116,7 @@ def _of_dicom(path: Path, read: Photographs, row: LabelRow, key: Key) -> tuple[P
             said.mm_per_px,
             {**told, "frame_number": number, "frames": read.total} if read.total > 1 else told,
             read.warnings,
+            bool(said.patient_id or row.patient),
         )
         for picture, number in zip(read.frames, read.numbers, strict=True)
     )

@@ -227,6 +227,33 @@ def test_a_copy_is_told_and_one_under_another_patient_all_the_more(tmp_path: Pat
     assert len(found.skipped) == 2
 
 
+def test_a_copy_without_any_patient_is_not_called_another_patients(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for name in "ab":
+        save(dermoscopic(drawn(0), about(datetime(2024, 1, 1), "")), source / f"{name}.dcm")
+    (told,) = ingest(source, tmp_path / "out").problems
+    assert "another patient" not in told.what and "not both of them say whose they are" in told.what
+
+
+def test_different_pictures_under_one_uid_are_none_of_them_examined(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    first = dermoscopic(drawn(1), about(datetime(2024, 3, 4)))
+    alone = dermoscopic(drawn(9), about(datetime(2024, 3, 4), "P2"))
+    for name, each in (("a", first), ("b", dermoscopic(drawn(2), about(datetime(2024, 3, 5)))), ("c", first)):
+        each.SOPInstanceUID = each.file_meta.MediaStorageSOPInstanceUID = first.SOPInstanceUID
+        save(each, source / f"{name}.dcm")
+    save(alone, source / "d.dcm")
+    (source / "labels.csv").write_text("path,label\na.dcm,mel\nd.dcm,nv\n")
+    found = ingest(source, tmp_path / "out")
+    frame = names(tmp_path / "out")
+    assert [s.frame for s in found.samples] == [frame["d.dcm"]] and list(found.labels.values()) == ["NEVUS"]
+    told = {p.where: p.what for p in found.problems}
+    assert set(told) == {frame[f"{n}.dcm"] for n in "abc"} == set(found.skipped)
+    assert all("SOP Instance UID" in what and "neither counts as examined" in what for what in told.values())
+    assert len(found.truth) == 1 and len(list((tmp_path / "out" / "frames").glob("*.png"))) == 1
+    ingested.save(found, tmp_path / "out", "medical")
+
+
 def photographed(source: Path, *seeds: int) -> None:
     source.mkdir()
     for number, seed in enumerate(seeds):
