@@ -58,7 +58,11 @@ class Algorithm:
 
 
 def content(
-    decision: Decision, headers: list["Dataset"], algorithm: Algorithm, probabilities: Mapping[str, float] | None
+    decision: Decision,
+    headers: list["Dataset"],
+    algorithm: Algorithm,
+    probabilities: Mapping[str, float] | None,
+    frame: int | None,
 ) -> Any:
     """The root of the tree; arguments as for :func:`verticals.medical.dicom.structured_report.measurement_report`."""
     sr = require("highdicom.sr", extra="medical")
@@ -74,14 +78,18 @@ def content(
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=device),
         procedure_reported=getattr(codes.SCT, procedure),
-        imaging_measurements=[_group(decision, headers, algorithm, probabilities)],
+        imaging_measurements=[_group(decision, headers, algorithm, probabilities, frame)],
     )
     report[0].ContentSequence.append(_texts(decision, headers))
     return report
 
 
 def _group(
-    decision: Decision, headers: list["Dataset"], algorithm: Algorithm, probabilities: Mapping[str, float] | None
+    decision: Decision,
+    headers: list["Dataset"],
+    algorithm: Algorithm,
+    probabilities: Mapping[str, float] | None,
+    frame: int | None,
 ) -> Any:
     """TID 1501: what was seen of one lesion, with which algorithm, in which images."""
     sr = require("highdicom.sr", extra="medical")
@@ -105,7 +113,10 @@ def _group(
         finding_sites=_sites(headers[0]),
         measurements=None if scored is None else list(_measurements(scored, probabilities)),
         qualitative_evaluations=evaluations,
-        source_images=[sr.SourceImageForMeasurementGroup(h.SOPClassUID, h.SOPInstanceUID) for h in headers],
+        source_images=[
+            sr.SourceImageForMeasurementGroup(h.SOPClassUID, h.SOPInstanceUID, None if frame is None else [frame])
+            for h in headers
+        ],
     )
 
 

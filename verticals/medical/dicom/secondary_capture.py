@@ -48,6 +48,7 @@ def overlay_capture(
     decision: Decision,
     algorithm: Algorithm,
     at: datetime,
+    frame: int | None = None,
 ) -> "Dataset":
     """A Secondary Capture Image (PS3.3 A.8.1), RGB, of the map over its picture, between two strips of words.
 
@@ -59,6 +60,8 @@ def overlay_capture(
         decision: About this picture alone.
         algorithm: What scored it.
         at: When, in the site's local time.
+        frame: Which frame of a multi-frame source the picture is, from 1 (Referenced Frame Number, PS3.3 C.7.6.2.1);
+            None where the source has one alone.
 
     Raises:
         DataError: Nothing was examined, no disease is named, or the picture is not as large as its source.
@@ -75,6 +78,8 @@ def overlay_capture(
     lines = (BURNED_IN, f"Where the model looked for: {label}", f"{algorithm.name} {algorithm.version}")
     result = dicom_write.secondary_capture(captioned(overlay(picture, places), lines), about)
     _describe(result, source, algorithm, drawn)
+    if frame is not None:
+        result.SourceImageSequence[0].ReferencedFrameNumber = frame
     return result
 
 

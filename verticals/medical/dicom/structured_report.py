@@ -34,6 +34,7 @@ def measurement_report(
     at: datetime,
     *,
     probabilities: Mapping[str, float] | None = None,
+    frame: int | None = None,
 ) -> "Dataset":
     """A TID 1500 measurement report as Comprehensive SR, PRELIMINARY and UNVERIFIED.
 
@@ -50,21 +51,25 @@ def measurement_report(
         algorithm: What scored them.
         at: When the decision was made, in the site's local time.
         probabilities: Calibrated, by label of the bundle, of the picture named first in the finding; 0 to 1.
+        frame: Which frame of a multi-frame source was judged, from 1 (Referenced Frame Number, PS3.3 C.18.4); None
+            where every source has one frame alone.
 
     Raises:
-        DataError: The sources cannot be told apart or belong to different studies, patients or lesions; a number is
-            none; the probabilities are of another picture; or the decision says no urgency.
+        DataError: The sources cannot be told apart or belong to different studies, patients or lesions; the frame is
+            not named or not there; a number is none; the probabilities are of another picture; or the decision says no
+            urgency.
         MissingDependency: highdicom is not installed.
     """
     sr = require("highdicom.sr", extra="medical")
     made = require("pydicom.uid", extra="medical").generate_uid
     headers = _headers(sources)
+    _check_frame(headers, frame)
     # Highdicom warns of names of one component, which every pseudonym is: the name goes in afterwards.
     name, headers[0].PatientName = headers[0].PatientName, ""
     done = decision.verdict is not Verdict.NOT_EXAMINED and decision.examined >= 1
     document = sr.ComprehensiveSR(
         evidence=headers,
-        content=content(decision, headers, algorithm, probabilities),
+        content=content(decision, headers, algorithm, probabilities, frame),
         series_instance_uid=made(),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=made(),
@@ -163,6 +168,15 @@ def _headers(sources: Sequence["Dataset"]) -> list["Dataset"]:
         if len(found) > 1:
             raise DataError(f"the sources of one report have {len(found)} values of {names[0]}; make one report each")
     return headers
+
+
+def _check_frame(headers: Sequence["Dataset"], frame: int | None) -> None:
+    """A report on a whole multi-frame object would say of every frame what was seen in one."""
+    most = max(int(header.get("NumberOfFrames") or 1) for header in headers)
+    if frame is None and most > 1:
+        raise DataError(f"a source has {most} frames and none is named; give the number of the one that was judged")
+    if frame is not None and (len(headers) > 1 or not 1 <= frame <= most):
+        raise DataError(f"frame {frame} of {len(headers)} sources with up to {most} frames; allowed is one of its own")
 
 
 def _header(source: "Dataset") -> "Dataset":

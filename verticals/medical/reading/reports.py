@@ -6,7 +6,8 @@ archive. Files are called by the pseudonym of the frame, so that the page, which
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -102,10 +103,11 @@ def write(findings: Path, source: Path, out: Path, bundle: Path) -> tuple[Folder
     lines, runtime = decisions.read(findings), Runtime.open(bundle)
     _check_origin(findings, lines, runtime.bundle)
     at = datetime.fromtimestamp(findings.stat().st_mtime)
-    entries, problems = {}, []
+    entries, problems, claimed = {}, [], _claimed(lines, source)
     with atomic.folder(out) as folder:
         for line in tqdm(lines, desc="reports", unit="report", disable=None, leave=False):
             try:
+                _check_alone(line, claimed)
                 entries[line.decision.frame] = _one(line, source, folder, runtime, at)
             except LoupeError as error:
                 # Nothing of a path may reach a log: folders and files are called after patients.
@@ -163,17 +165,56 @@ def _prevalence(bundle: Bundle) -> float:
     return round(sum(n for label, n in counts.items() if node_of(label).sought) / total, 6) if total else 0.0
 
 
+def _claimed(lines: Sequence[Line], source: Path) -> dict[str, list[str]]:
+    """Decisions about one frame of one SOP Instance UID, by each of them; those without a readable source have none."""
+    pydicom = require("pydicom", extra="medical")
+    about: dict[tuple[str, int | None], list[str]] = defaultdict(list)
+    for line in lines:
+        picture, frame = _picture(line), line.decision.frame
+        sample = _sample(picture, frame)
+        if picture is None or sample is None:
+            continue
+        try:
+            file = _source_of(picture.parent.parent, frame, source)
+            header = pydicom.dcmread(file, specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
+            about[str(header.get("SOPInstanceUID", "")), _number(sample)].append(frame)
+        except (LoupeError, OSError, pydicom.errors.InvalidDicomError):
+            continue  # its own report says what is wrong with it
+    return {frame: frames for frames in about.values() for frame in frames}
+
+
+def _check_alone(line: Line, claimed: Mapping[str, Sequence[str]]) -> None:
+    if len(claimed.get(line.decision.frame, ())) > 1:
+        raise DataError(
+            "another finding is about the same SOP Instance UID, and two reports on one object may contradict each "
+            "other; find out which object is right, and predict again"
+        )
+
+
+def _picture(line: Line) -> Path | None:
+    return next((Path(shown.image) for shown in line.shown.values() if shown.image), None)
+
+
+def _number(sample: Sample) -> int | None:
+    """Which frame of a multi-frame object it is, from 1; None for an object of one frame."""
+    number = sample.provenance.get("frame_number")
+    return None if number is None else int(number)
+
+
 def _one(line: Line, source: Path, out: Path, runtime: Runtime, at: datetime) -> Entry:
     """Report, capture and map of one frame."""
     decision, frame = line.decision, line.decision.frame
-    picture_file = next((Path(shown.image) for shown in line.shown.values()), None)
+    picture_file = _picture(line)
     sample = _sample(picture_file, frame)
-    if picture_file is None or sample is None:
-        raise DataError("no picture of it was ever decoded, so that there is nothing to report about")
+    if picture_file is None:
+        why = next(iter(decision.reasons), "no reason was recorded")
+        raise DataError(f"there is no picture of it to report about: {why}")
+    if sample is None:
+        raise DataError("its ingest does not know it any more; keep the folder of frames, or predict again")
     header = _header(_source_of(picture_file.parent.parent, frame, source), sample)
     made = _algorithm(runtime.bundle)
     scores = decision.facts.get("probabilities") if decision.verdict is not Verdict.NOT_EXAMINED else None
-    report = measurement_report(decision, [header], made, at, probabilities=scores)
+    report = measurement_report(decision, [header], made, at, probabilities=scores, frame=_number(sample))
     dicom_write.save(report, out / f"{frame}.dcm")
     label = decision.findings[0].label if decision.findings else ""
     entry = Entry(f"{frame}.dcm", "", "", (sample.id,), label, decision.verdict.value)
@@ -182,7 +223,7 @@ def _one(line: Line, source: Path, out: Path, runtime: Runtime, at: datetime) ->
         return entry
     picture = images.read(picture_file)
     places = _places(runtime, picture, index)
-    capture = overlay_capture(header, picture, places, decision, made, at)
+    capture = overlay_capture(header, picture, places, decision, made, at, _number(sample))
     dicom_write.save(capture, out / f"{frame}.capture.dcm")
     images.write_png(out / f"{frame}.map.png", overlay(picture, places))
     return Entry(entry.report, f"{frame}.capture.dcm", f"{frame}.map.png", *list(asdict(entry).values())[3:])
@@ -194,18 +235,20 @@ def _sample(picture: Path | None, frame: str) -> Sample | None:
 
 def _source_of(home: Path, frame: str, source: Path) -> Path:
     """The object that a frame is from, by the table that the ingest keeps."""
-    names = dict(_names(home / PRIVATE / SOURCES))
+    table = home / PRIVATE / SOURCES
+    names = _names(table, table.stat().st_mtime_ns if table.is_file() else 0)
     file = names.get(frame) or names.get(frame.rpartition("-")[0])
     if file is None:
         raise DataError("the table of file names of its ingest does not know it; keep the folder private beside frames")
     return (source if source.is_dir() else source.parent) / file
 
 
-def _names(table: Path) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=4)
+def _names(table: Path, _written: int) -> Mapping[str, str]:
+    """Files by the pseudonym of each."""
     try:
         with table.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                yield row["name"], row["file"]
+            return {row["name"]: row["file"] for row in csv.DictReader(stream)}
     except (OSError, KeyError) as error:
         raise DataError("the ingest's table of file names cannot be read; it lies in private beside frames") from error
 

@@ -14,7 +14,7 @@ from shared.errors import DataError
 from shared.inference.explanation import overlay
 from shared.records import Decision, Finding, Verdict
 from verticals.medical.dicom.dicom_read import read
-from verticals.medical.dicom.dicom_write import Code, Exposure, dermoscopic, photographic, save
+from verticals.medical.dicom.dicom_write import Code, Exposure, dermoscopic, photographic, save, secondary_capture
 from verticals.medical.dicom.report_content import Algorithm
 from verticals.medical.dicom.secondary_capture import BURNED_IN, overlay_capture
 from verticals.medical.privacy import burned_in
@@ -91,6 +91,18 @@ def test_the_header_says_that_words_are_in_it_and_what_it_was_made_from() -> Non
     assert (result.PatientName, result.PatientID, result.TrackingUID) == ("Größe^Ana", "p1", "2.25.123")
     assert result.StudyInstanceUID == source.StudyInstanceUID and result.SeriesInstanceUID != source.SeriesInstanceUID
     assert result.LossyImageCompression == "01" and result.LossyImageCompressionRatio > 1
+
+
+def test_a_capture_of_one_frame_of_several_names_it(tmp_path: Path) -> None:
+    _, source = capture(picture(48, 64), secondary_capture)
+    source.SOPClassUID, source.NumberOfFrames = "1.2.840.10008.5.1.4.1.1.7.4", 3
+    save(overlay_capture(source, picture(48, 64), PLACES, FLAGGED, BUNDLE, AT, 3), tmp_path / "a.dcm")
+    assert pydicom.dcmread(tmp_path / "a.dcm").SourceImageSequence[0].ReferencedFrameNumber == 3
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy (dicom3tools) is not installed")
+    done = subprocess.run(["dciodvfy", str(tmp_path / "a.dcm")], capture_output=True, text=True)
+    lines = (done.stderr + done.stdout).splitlines()
+    assert not [line for line in lines if line.startswith("Error")], lines
 
 
 def test_a_capture_of_a_drawn_picture_says_that_it_was_drawn() -> None:

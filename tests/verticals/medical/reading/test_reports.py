@@ -1,11 +1,13 @@
 """The verbs as a person types them: a small build, its findings, their reports, the validation page."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from shared.review.store import Store
@@ -26,19 +28,72 @@ def told(*arguments: object) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.long
-def test_findings_become_preliminary_reports_of_their_own_objects_and_a_validation_page(
-    tmp_path: Path, cache: Path
-) -> None:
+@pytest.fixture(scope="module")
+def skin(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, Path]:
+    """Drawn objects, and a bundle built from them."""
     from verticals.medical.synth import synth
 
-    raw = synth(tmp_path / "raw", seed=4, lesions=21, small=True)
-    told("ingest", "medical", raw, "-o", tmp_path / "samples")
+    folder = tmp_path_factory.mktemp("skin")
+    raw = synth(folder / "raw", seed=4, lesions=21, small=True)
+    told("ingest", "medical", raw, "-o", folder / "samples")
     quick = ["--set", "image_size=64", "--set", "search=false", "--set", "finetune=false", "--budget", "10m"]
-    told("build", tmp_path / "samples", "-o", tmp_path / "skin.bundle", "--cache", cache, *quick)
+    told("build", folder / "samples", "-o", folder / "skin.bundle", "--cache", cache, *quick)
+    return raw, folder / "skin.bundle"
+
+
+@pytest.mark.long
+def test_objects_of_one_uid_and_copies_get_no_report_and_each_frame_gets_its_own(
+    skin: tuple[Path, Path], tmp_path: Path
+) -> None:
+    today, (raw, bundle) = tmp_path / "today", skin
+    today.mkdir()
+    drawn = [pydicom.dcmread(f) for f in sorted(raw.rglob("*.dcm"))]
+    several, first = drawn[0], drawn[2]
+    frames = [np.asarray(each.pixel_array) for each in drawn[:2]]
+    several.decompress() if several.file_meta.TransferSyntaxUID.is_compressed else None
+    several.SOPClassUID = several.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7.4"
+    several.PixelData, several.NumberOfFrames = b"".join(f.tobytes() for f in frames), 2
+    several.save_as(today / "two.dcm")
+    first.save_as(today / "a.dcm")
+    first.save_as(today / "copy.dcm")
+    told("predict", bundle, today, "-o", tmp_path / "f.jsonl")
+    made = told("structured-report", tmp_path / "f.jsonl", today, "--bundle", bundle, "-o", tmp_path / "reports")
+    assert len(made["reports"]) == 3 and len(made["problems"]) == 1
+    assert "holds the same pixels as" in made["problems"][0] and "decoded" not in made["problems"][0]
+    named = {}
+    for name in made["reports"].values():
+        said = pydicom.dcmread(tmp_path / "reports" / name)
+        (image,) = [i for i in said.iterall() if i.keyword == "ReferencedFrameNumber"] or [None]
+        named[name] = None if image is None else image.value
+        capture = tmp_path / "reports" / name.replace(".dcm", ".capture.dcm")
+        if capture.is_file():
+            assert pydicom.dcmread(capture).SourceImageSequence[0].get("ReferencedFrameNumber") == named[name]
+    assert sorted(named.values(), key=str) == [1, 2, None]
+    # Findings from before two pictures of one UID were refused: neither gets a report.
+    other = drawn[3]
+    other.save_as(today / "b.dcm")
+    told("predict", bundle, today, "-o", tmp_path / "g.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "g.jsonl").read_text().splitlines()]
+    assert len(lines) == 5
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = first.SOPInstanceUID
+    other.save_as(today / "b.dcm")
+    part = told("structured-report", tmp_path / "g.jsonl", today, "--bundle", bundle, "-o", tmp_path / "more")
+    assert len(part["reports"]) == 2 and sum("same SOP Instance UID" in p for p in part["problems"]) == 2
+    told("predict", bundle, today, "-o", tmp_path / "h.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]
+    torn = [line for line in lines if "SOP Instance UID" in line["reasons"][0]]
+    assert {line["verdict"] for line in torn} == {"not_examined"} and len(torn) == 3
+
+
+@pytest.mark.long
+def test_findings_become_preliminary_reports_of_their_own_objects_and_a_validation_page(
+    skin: tuple[Path, Path], tmp_path: Path
+) -> None:
+    original, bundle = skin
+    raw = Path(shutil.copytree(original, tmp_path / "raw"))
     findings = tmp_path / "findings.jsonl"
-    told("predict", tmp_path / "skin.bundle", raw, "-o", findings)
-    made = told("structured-report", findings, raw, "--bundle", tmp_path / "skin.bundle", "-o", tmp_path / "reports")
+    told("predict", bundle, raw, "-o", findings)
+    made = told("structured-report", findings, raw, "--bundle", bundle, "-o", tmp_path / "reports")
     assert made["disclaimer"] == DISCLAIMER and made["problems"] == []
     objects = {str(pydicom.dcmread(f).SOPInstanceUID): f for f in raw.rglob("*.dcm")}
     assert len(made["reports"]) == len(objects)
@@ -50,16 +105,16 @@ def test_findings_become_preliminary_reports_of_their_own_objects_and_a_validati
         assert (report.PatientID, report.StudyInstanceUID) == (source.PatientID, source.StudyInstanceUID)
         assert DISCLAIMER in str(report.to_json())
     assert (tmp_path / "reports").stat().st_mode & 0o077 == 0, "the reports name the patient"
-    again = run("structured-report", findings, raw, "--bundle", tmp_path / "skin.bundle", "-o", tmp_path / "reports")
+    again = run("structured-report", findings, raw, "--bundle", bundle, "-o", tmp_path / "reports")
     assert again.returncode == 2 and "signed reports may refer" in again.stderr
     page = tmp_path / "validation.html"
-    facts = told("validate", findings, raw / "labels.csv", "-o", page, "--bundle", tmp_path / "skin.bundle")
+    facts = told("validate", findings, raw / "labels.csv", "-o", page, "--bundle", bundle)
     assert facts["counts"]["pictures"] == len(objects) and facts["left_out"] == []
     text = page.read_text(encoding="utf-8")
     assert all(name in text for name in ("CLEAR Derm", "CLAIM", "TRIPOD+AI", "878.1820", "SYNTHETIC", "NOT FILLED"))
     victim = next(iter(objects.values()))
     victim.write_bytes(victim.read_bytes() + b"\0\0")
-    part = told("structured-report", findings, raw, "--bundle", tmp_path / "skin.bundle", "-o", tmp_path / "more")
+    part = told("structured-report", findings, raw, "--bundle", bundle, "-o", tmp_path / "more")
     assert len(part["problems"]) == 1 and "was changed after the prediction" in part["problems"][0]
     assert victim.stem not in part["problems"][0], "files may be called after patients"
 
