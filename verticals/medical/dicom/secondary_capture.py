@@ -8,7 +8,6 @@ from copy import deepcopy
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from shared.errors import DataError, require
 from shared.inference.explanation import overlay
 from shared.records import Decision, Verdict
 from verticals.medical import taxonomy
-from verticals.medical.dicom import dicom_write
+from verticals.medical.dicom import dicom_write, lettering
 from verticals.medical.dicom.colour import Picture
 from verticals.medical.dicom.dicom_write import Exposure
 from verticals.medical.dicom.report_content import Algorithm
@@ -30,7 +29,8 @@ SERIES_DESCRIPTION = "Where the model looked; not a diagnosis"
 _SERIES_NUMBER = 9001
 _NARROWEST = 480
 """Width in pixels on which the words can be read; narrower pictures get a black margin."""
-_FONT, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 0.04
+_SMALLER = 0.6
+"""Size of the lines below, as a share of the warning's."""
 _INHERITED = (
     "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge", "StudyDate",
     "StudyTime", "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName", "AnatomicRegionSequence",
@@ -75,7 +75,8 @@ def overlay_capture(
         )
     drawn = "DRAWN" in (source.get("ImageType") or ())
     about = Exposure(str(source.get("PatientID", "")), at, study_uid=str(source.StudyInstanceUID), drawn=drawn)
-    lines = (BURNED_IN, f"Where the model looked for: {label}", f"{algorithm.name} {algorithm.version}")
+    name = algorithm.name if lettering.drawable(algorithm.name) else f"bundle {algorithm.bundle_hash[:16]}"
+    lines = (BURNED_IN, f"Where the model looked for: {label}", f"{name} {algorithm.version}")
     result = dicom_write.secondary_capture(captioned(overlay(picture, places), lines), about)
     _describe(result, source, algorithm, drawn)
     if frame is not None:
@@ -84,38 +85,25 @@ def overlay_capture(
 
 
 def captioned(picture: Picture, lines: tuple[str, str, str]) -> Picture:
-    """The picture with the first line on a black strip above it and the others below, each as wide as fits.
+    """The picture with the first line on a black strip above it, as wide as fits, and the others smaller below it.
 
     Args:
         picture: ``(rows, columns, 3)`` uint8 RGB; it is covered nowhere.
-        lines: ASCII.
+        lines: Of letters that :func:`verticals.medical.dicom.lettering.drawable` knows.
+
+    Raises:
+        DataError: The font has no such letter.
     """
     rows, columns = picture.shape[:2]
     width = max(columns, _NARROWEST)
-    above, below = _strip(lines[:1], width, 1.0), _strip(lines[1:], width, 0.6)
+    size = lettering.size_for(BURNED_IN, width)
+    above, below = lettering.strip(lines[:1], width, size), lettering.strip(lines[1:], width, _SMALLER * size)
     result = np.zeros((above.shape[0] + rows + below.shape[0], width, 3), np.uint8)
     left = (width - columns) // 2
     result[: above.shape[0]] = above
     result[above.shape[0] : above.shape[0] + rows, left : left + columns] = picture
     result[above.shape[0] + rows :] = below
     return result
-
-
-def _strip(lines: tuple[str, ...], width: int, share: float) -> Picture:
-    """White words on black, as high as a share of the warning's, and smaller where a line would not fit."""
-    room = width * (1 - 2 * _MARGIN)
-    usual = share * room / cv2.getTextSize(BURNED_IN, _FONT, 1.0, 1)[0][0]
-    drawn = []
-    for line in lines:
-        scale = min(usual, room / cv2.getTextSize(line, _FONT, 1.0, 1)[0][0])
-        thickness = max(1, round(1.5 * scale))
-        (_, high), low = cv2.getTextSize(line, _FONT, scale, thickness)
-        strip = np.zeros((2 * high + low, width, 3), np.uint8)
-        cv2.putText(
-            strip, line, (round(_MARGIN * width), round(1.5 * high)), _FONT, scale, (255,) * 3, thickness, cv2.LINE_AA
-        )
-        drawn.append(strip)
-    return np.concatenate(drawn)
 
 
 def _label(decision: Decision) -> str:

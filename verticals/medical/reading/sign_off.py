@@ -6,7 +6,6 @@ verified report is final: a verdict that changed later makes a new verified repo
 """
 
 import json
-import unicodedata
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from shared.review.log import now
 from shared.review.store import Store
 from verticals.medical import taxonomy
 from verticals.medical.dicom import dicom_write
+from verticals.medical.dicom.lettering import drawable
 from verticals.medical.dicom.report_content import SCHEME
 from verticals.medical.dicom.secondary_capture import captioned
 from verticals.medical.dicom.structured_report import verified
@@ -206,8 +206,8 @@ def _captured(capture: "Dataset", answer: Answer, signature: Signature, number: 
     date = f"{signature.at:%Y-%m-%d}"
     lines = (
         "REVIEWED BY A CLINICIAN",
-        _ascii(f"Clinician's impression: {spoken(answer)}"),
-        _ascii(f"{signature.spoken}, {signature.organisation.strip()}, {date}"),
+        f"Clinician's impression: {_shown(spoken(answer), 'label')}",
+        f"{_shown(signature.spoken, 'Name')}, {_shown(signature.organisation.strip(), 'organisation')}, {date}",
     )
     pixels = captioned(np.asarray(capture.pixel_array, np.uint8), lines)
     result: Dataset = deepcopy(capture)
@@ -226,10 +226,9 @@ def _captured(capture: "Dataset", answer: Answer, signature: Signature, number: 
     return result
 
 
-def _ascii(text: str) -> str:
-    """What the drawing font can show: letters lose their marks, and what is left of others is a question mark."""
-    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
-    return "".join(c if c.isascii() else "?" for c in plain if not unicodedata.combining(c))
+def _shown(text: str, what: str) -> str:
+    """The text, or where it stands, for what the font has no letters for: a name is never written as another one."""
+    return text if drawable(text) else f"{what}: see the VERIFIED report"
 
 
 def waiting(desk: Desk, folder: Folder) -> tuple[list[tuple[Item, Review]], list[str]]:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from shared import atomic
 from shared.data import images
 from shared.errors import DataError
+from verticals.medical.dicom import lettering
 from verticals.medical.reading import registration
 from verticals.medical.reading.visits import Visit
 
 MOST = 4
 """Pictures beside each other; of more, the first and the last ones are shown."""
 _GAP, _STRIP = 6, 0.07
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FAILED = "not registered"
 
 
@@ -105,13 +105,13 @@ def _captioned(picture: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.u
     """The picture below a white strip with two lines of dark words; it is covered nowhere."""
     columns = picture.shape[1]
     high = max(14, round(_STRIP * columns))
-    strip = np.full((2 * high, columns, 3), 255, np.uint8)
+    result = np.full((2 * high, columns, 3), 255, np.uint8)
     for number, line in enumerate((lines[0], ", ".join(lines[1:]))):
-        wide = cv2.getTextSize(line or " ", _FONT, 1.0, 1)[0][0]
-        scale = min(0.028 * high, 0.96 * columns / wide)
-        place = (round(0.02 * columns), round((number + 0.75) * high))
-        cv2.putText(strip, line, place, _FONT, scale, (20, 20, 20), max(1, round(1.6 * scale)), cv2.LINE_AA)
-    return np.concatenate([strip, picture])
+        # Of one height in every tile, so that a long line is drawn smaller and not broken.
+        size = min(high // 2, lettering.size_for(line, columns))
+        words = lettering.strip([line], columns, size, ink=20, paper=255)[:high]
+        result[number * high : number * high + words.shape[0]] = words
+    return np.concatenate([result, picture])
 
 
 def draw(visits: Sequence[Visit], frame: str, folder: Path) -> tuple[Path, tuple[str, ...]]:

@@ -13,10 +13,11 @@ import pytest
 from shared.errors import DataError
 from shared.inference.explanation import overlay
 from shared.records import Decision, Finding, Verdict
+from verticals.medical.dicom import lettering
 from verticals.medical.dicom.dicom_read import read
 from verticals.medical.dicom.dicom_write import Code, Exposure, dermoscopic, photographic, save, secondary_capture
 from verticals.medical.dicom.report_content import Algorithm
-from verticals.medical.dicom.secondary_capture import BURNED_IN, overlay_capture
+from verticals.medical.dicom.secondary_capture import BURNED_IN, captioned, overlay_capture
 from verticals.medical.privacy import burned_in
 
 pydicom = pytest.importorskip("pydicom")
@@ -79,6 +80,36 @@ def test_the_words_are_found_by_the_search_for_burned_in_text_above_and_below_th
     shown = np.asarray(result.pixel_array)
     boxes = [text.box for text in burned_in.find(shown)]
     assert any(box.y1 <= shown.shape[0] / 2 for box in boxes) and any(box.y0 >= shown.shape[0] / 2 for box in boxes)
+
+
+LONG = "Clinician's impression: melanoma in situ, lentigo maligna type; within 2 weeks"
+SIGNED = "Zoë Ünal-Świętosławska, Universitätsklinikum der Landeshauptstadt, 2026-03-05"
+
+
+@pytest.mark.parametrize("columns", [200, 479, 600, 1024, 3000, 4000])
+def test_no_word_is_cut_off_at_any_width(columns: int) -> None:
+    shown = captioned(np.zeros((8, columns, 3), np.uint8), (BURNED_IN, LONG, SIGNED))
+    width = shown.shape[1]
+    inked = np.flatnonzero(shown.max(axis=(0, 2)))
+    assert 0.03 * width < inked[0] and inked[-1] < 0.97 * width, "the margins are empty"
+    above = np.flatnonzero(shown.max(axis=(1, 2)))[0]
+    assert above > 0 and shown[-1].max() == 0, "so are the edges above and below"
+    ink = np.count_nonzero(shown > 127) / width**2
+    wide = captioned(np.zeros((8, 2400, 3), np.uint8), (BURNED_IN, LONG, SIGNED))
+    assert ink == pytest.approx(np.count_nonzero(wide > 127) / 2400**2, rel=0.2), "as much is drawn as with much room"
+
+
+def test_a_name_is_drawn_with_its_own_letters_and_what_has_none_is_refused() -> None:
+    drawn = {name: lettering.strip([name], 900, 40) for name in ("Świętosławska", "Swietoslawska", "Swietos?awska")}
+    first, *others = drawn.values()
+    assert all(first.shape != other.shape or (first != other).any() for other in others)
+    missing = lettering._font(40).getmask("\U0010fffe")
+    for letter in "ŚęłÜşğıİřžőĐæøåÞñçαЖ":
+        assert lettering.drawable(letter) and bytes(lettering._font(40).getmask(letter)) != bytes(missing), letter
+    for text in ("山田", "كريم", "a\u0301\u0488"):
+        assert not lettering.drawable(text)
+        with pytest.raises(DataError, match="the font has no such letter"):
+            lettering.strip([text], 900, 40)
 
 
 def test_the_header_says_that_words_are_in_it_and_what_it_was_made_from() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from shared.records import Action, Review
 from shared.review.desk import Desk
 from shared.review.log import now
 from shared.review.store import Store
+from verticals.medical.dicom import secondary_capture
 from verticals.medical.reading import reports, sign_off
 from verticals.medical.reading.blind import NO_TRIGGER, Answer, note
 from verticals.medical.reading.sign_off import Signature
@@ -90,6 +92,20 @@ def test_the_capture_gets_the_name_in_its_pixels_and_keeps_the_picture(reported:
     assert "Eva Maria Müller" in signed.DerivationDescription and signed.BurnedInAnnotation == "YES"
     known = set(errors(reported.reports / "CASE0.capture.dcm"))
     assert set(errors(made.capture)) <= known
+
+
+def test_the_capture_never_bears_another_name_than_the_signers(reported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, drawn = reports.read(reported.reports), []
+    assert folder is not None
+    monkeypatch.setattr(
+        sign_off, "captioned", lambda picture, lines: drawn.append(lines) or secondary_capture.captioned(picture, lines)
+    )
+    sign_off.sign(folder, "CASE0", Answer("MEL", 1), replace(WHO, family="Ünal-Świętosławska"))
+    sign_off.sign(folder, "CASE0", Answer("MEL", 1), replace(WHO, family="山田", given="花子"))
+    assert drawn[0][2] == "Eva Maria Ünal-Świętosławska, Hautklinik am Ring, 2026-03-05"
+    assert drawn[1][2] == "Name: see the VERIFIED report, Hautklinik am Ring, 2026-03-05"
+    report = pydicom.dcmread(sorted(reported.reports.glob("CASE0.verified-*.dcm"))[-1])
+    assert report.VerifyingObserverSequence[0].VerifyingObserverName == "山田^花子"
 
 
 @pytest.mark.parametrize(
