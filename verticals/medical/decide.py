@@ -18,6 +18,8 @@ NO_TRIGGER = "no referral trigger found"
 NOT_SCORED, QUALITY, NOTED = "not_scored", "quality", "noted"
 """What an ingest writes into a Sample's provenance: the sentence why it must not be scored and how to take it again;
 ``checked`` where its quality was looked at; and a sentence about faults that do not forbid a score."""
+POSSIBLE, NOT_EXCLUDED = "possible", "not_excluded"
+"""Facts of a decision: what it may be; and what is unlikely, but the build had too few cases to exclude it."""
 CARRIED = (
     "lesion", "age_years", "sex", "body_site_name", "fitzpatrick", "device", "thickness_mm", "diameter_mm",
 )  # fmt: skip
@@ -80,8 +82,10 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
         With the facts ``patient`` (the Sample's group, a pseudonym) and :data:`CARRIED` where known, and ``quality``
         (what is said of the image quality, where any picture was seen). Unless nothing was examined also ``urgency`` (0
         same day to 4) with ``urgency_status`` (who answers for it), ``threshold`` (the risk from which it was flagged,
-        absent where none is certified), and ``probabilities`` (by code of the taxonomy, of the picture that the finding
-        names first).
+        absent where none is certified), and of the picture that the finding names first ``probabilities`` (by code of
+        the taxonomy) and, where the bundle promises a prediction set about it, ``possible`` and ``not_excluded``: codes
+        of the set that count, and of those that do not, since they are in every set for want of cases and less
+        probable than ``refer_uncertified``.
 
     Raises:
         ConfigError: The policy is not usable.
@@ -120,11 +124,15 @@ def _known(case: Case) -> dict[str, Any]:
 
 def _answered(look: _Look) -> dict[str, Any]:
     """What a program needs of the answer, so that it parses no sentence."""
-    return {
+    facts: dict[str, Any] = {
         "urgency": look.urgent.urgency,
         "urgency_status": look.urgent.tier_status,
         "probabilities": dict(look.rolled.labels),
     }
+    if look.seen.possible is not None and look.named.code != UNKNOWN:
+        facts[POSSIBLE] = [node.code for node in look.possible]
+        facts[NOT_EXCLUDED] = [node.code for node in look.unproven]
+    return facts
 
 
 def _limit(case: Case, policy: MedicalPolicy) -> tuple[float, str]:

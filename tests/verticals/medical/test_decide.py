@@ -133,8 +133,12 @@ def test_a_label_with_too_few_cases_to_be_excluded_counts_only_where_it_is_likel
     passed = decide(rare, None)
     assert passed.verdict is Verdict.PASS and passed.facts["urgency"] == 4
     assert "too few cases to exclude vascular lesion" in text(passed)
+    assert passed.facts["possible"] == ["NEVUS"] and passed.facts["not_excluded"] == ["VASC"]
     likely = replace(rare, seen=(look({**CLEAR, "nv": 0.895, "vasc": 0.07}, ("nv", "vasc")),))
     assert decide(likely, None).verdict is Verdict.FLAG and decide(likely, None).facts["urgency"] == 2
+    assert decide(likely, None).facts["possible"] == ["VASC", "NEVUS"]
+    unlike = replace(rare, seen=(replace(seen, novelty=9.0),))
+    assert "possible" not in decide(unlike, None).facts, "a set promises nothing about pictures of another kind"
     nothing = replace(rare, seen=(look(CLEAR, ("vasc",)),))
     assert decide(nothing, None).verdict is Verdict.FLAG and "no label of the bundle" in text(decide(nothing, None))
     unknown = replace(rare, seen=(look({**CLEAR, "vasc": float("nan")}, ("nv", "vasc")),))

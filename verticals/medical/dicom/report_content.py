@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import DataError, require
 from shared.records import Decision, Finding, Verdict
 from verticals.medical import taxonomy
+from verticals.medical.decide import NOT_EXCLUDED, POSSIBLE
 from verticals.medical.dicom.dicom_read import DERMOSCOPIC, PHOTOGRAPHIC
 from verticals.medical.taxonomy import UNKNOWN, URGENCY, Malignancy, Node
 from verticals.medical.triage import DISCLAIMER, roll_up
@@ -26,6 +27,12 @@ TRIAGE: Mapping[Verdict, tuple[str, str]] = {
     Verdict.NOT_EXAMINED: ("NOT-EXAMINED", "Not examined"),
 }
 """Code and meaning of each verdict."""
+STANDING = {
+    "POSSIBLE": "Possible",
+    "NOT-EXCLUDED": "Unlikely; too few cases in the build to exclude it",
+    "OUTSIDE-SET": "Outside the prediction set",
+}
+"""Code and meaning of where a label stands; possible means what it means for the decision."""
 LISTED = 0.01
 """Probability from which a label is listed in the differential."""
 AGREES = 1e-4
@@ -101,9 +108,9 @@ def _group(
     if examined:
         evaluations.append(_urgency(decision))
     if scored is not None:
-        evaluations += list(_differential(scored, probabilities))
+        evaluations += list(_differential(scored, probabilities, decision.facts))
     elif examined and finding is not None:
-        evaluations.append(_possible(taxonomy.nodes()[UNKNOWN], None))
+        evaluations.append(_label(taxonomy.nodes()[UNKNOWN], None, ""))
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(headers[0]),
         finding_type=codes.SCT.Lesion if examined else None,
@@ -148,8 +155,10 @@ def _measurements(finding: Finding, probabilities: Mapping[str, float] | None) -
         yield sr.Measurement(codes.DCM.ProbabilityOfCancer, _percent(finding, cancer), percent)
 
 
-def _differential(finding: Finding, probabilities: Mapping[str, float] | None) -> Iterator[Any]:
-    """The labels it may be, the likeliest first, of equals the graver; each with its certainty."""
+def _differential(
+    finding: Finding, probabilities: Mapping[str, float] | None, facts: Mapping[str, Any]
+) -> Iterator[Any]:
+    """The labels, the likeliest first, of equals the graver; each with its certainty and its standing in the set."""
     masses = {finding.label: finding.probability}
     if probabilities is not None:
         masses = dict(roll_up(probabilities).labels)
@@ -158,12 +167,17 @@ def _differential(finding: Finding, probabilities: Mapping[str, float] | None) -
                 f"{finding.frame}: the decision says {finding.label} with probability {finding.probability:.4f}, and "
                 f"the probabilities say {masses.get(finding.label)}; give those of the picture named first"
             )
-    listed = [taxonomy.resolve(code) for code, mass in masses.items() if mass >= LISTED or code == finding.label]
-    for node in sorted(listed, key=lambda node: (-masses[node.code], node.gravity)):
-        yield _possible(node, _percent(finding, masses[node.code]))
+    standing = {}
+    if POSSIBLE in facts:
+        standing = dict.fromkeys(masses, "OUTSIDE-SET") | dict.fromkeys(facts[POSSIBLE], "POSSIBLE")
+        standing |= dict.fromkeys(facts[NOT_EXCLUDED], "NOT-EXCLUDED")
+    in_set = {code for code, what in standing.items() if what != "OUTSIDE-SET"}
+    listed = [code for code, mass in masses.items() if mass >= LISTED or code == finding.label or code in in_set]
+    for node in sorted(map(taxonomy.resolve, listed), key=lambda node: (-masses[node.code], node.gravity)):
+        yield _label(node, _percent(finding, masses[node.code]), standing.get(node.code, ""))
 
 
-def _possible(node: Node, percent: float | None) -> Any:
+def _label(node: Node, percent: float | None, standing: str) -> Any:
     """A label of the differential; its code in the taxonomy goes with it where a SNOMED CT code stands for it."""
     sr = require("highdicom.sr", extra="medical")
     codes = require("pydicom.sr.codedict", extra="medical").codes
@@ -174,6 +188,9 @@ def _possible(node: Node, percent: float | None) -> Any:
     if percent is not None:
         certainty = codes.DCM.CertaintyOfFinding
         properties.append(sr.NumContentItem(certainty, percent, codes.UCUM.Percent, relationship_type=has))
+    if standing:
+        name = _own("STANDING", "Standing in the prediction set")
+        properties.append(sr.CodeContentItem(name, _own(standing, STANDING[standing]), has))
     if standard is not None:
         properties.append(sr.CodeContentItem(_own("LABEL", "Label of the bundle"), own, has))
     if len(properties):

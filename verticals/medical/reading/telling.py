@@ -1,6 +1,6 @@
 """Items and answers in, the words and small tables beside a picture out; what comes from a file is never markup."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -8,6 +8,7 @@ from shared.records import Review, Verdict
 from shared.reporting.rates import percent
 from shared.review.items import Item
 from verticals.medical import taxonomy
+from verticals.medical.decide import NOT_EXCLUDED, POSSIBLE
 from verticals.medical.reading.blind import CONFIDENCE, NO_TRIGGER, Answer, answer_of
 from verticals.medical.reading.worklist import urgency_of
 from verticals.medical.taxonomy import UNKNOWN, URGENCY
@@ -15,6 +16,8 @@ from verticals.medical.taxonomy import UNKNOWN, URGENCY
 _LISTED = 0.01
 _NOT_SAID = ("suggested urgency:", "possible:")
 """Reasons that the page says in other words."""
+_TABLED = "unlikely, but the build had too few cases to exclude"
+"""Likewise, where there is a table of the set."""
 
 
 def headline(item: Item, name: str = "") -> str:
@@ -41,26 +44,49 @@ def reasons(item: Item, disclaimer: str) -> list[str]:
     status = item.payload.get("facts", {}).get("urgency_status")
     answers = [f"urgency: {status}"] if status and item.verdict is not Verdict.NOT_EXAMINED else []
     texts = [text for reason in item.reasons for text in reason.removesuffix(disclaimer).rstrip("; ").split("; ")]
-    return answers + [text for text in texts if text and not text.startswith(_NOT_SAID)]
+    elsewhere = (*_NOT_SAID, _TABLED) if NOT_EXCLUDED in item.payload.get("facts", {}) else _NOT_SAID
+    return answers + [text for text in texts if text and not text.startswith(elsewhere)]
 
 
 def set_table(item: Item) -> str:
-    """The prediction set as an HTML table, the most urgent label first: tier, name, and the percentage last."""
-    masses: Mapping[str, float] = item.payload.get("facts", {}).get("probabilities", {})
+    """The labels as an HTML table: what is possible, what only cannot be excluded, and what is likely all the same.
+
+    Possible means here what it means for the decision. In each part the most urgent comes first: tier, name, and the
+    percentage last.
+    """
+    facts = item.payload.get("facts", {})
+    masses: Mapping[str, float] = facts.get("probabilities", {})
     if item.label == UNKNOWN or not masses:
         return ""
-    possible = {node.code for word in item.payload.get("possible") or () if (node := taxonomy.find(word)) is not None}
-    nodes = [n for n in map(taxonomy.find, masses) if n and (n.code in possible or masses[n.code] >= _LISTED)]
-    rows = [
-        (URGENCY[node.urgency], node.name + ("" if node.code in possible else " (outside the set)"), masses[node.code])
-        for node in sorted(nodes, key=lambda node: (node.gravity, -masses[node.code]))
-    ]
-    body = "".join(
-        f"<tr><td>{escape(tier)}</td><td>{escape(name)}</td><td>{100 * p:.0f} %</td></tr>" for tier, name, p in rows
-    )
-    signed = str(item.payload["facts"].get("urgency_status", "")).startswith("signed")
-    tier = "tier" if signed else "tier (proposed)"
-    return f"<table class='set'><tr><th>{tier}</th><th>possible</th><th></th></tr>{body}</table>"
+    tier = "tier" if str(facts.get("urgency_status", "")).startswith("signed") else "tier (proposed)"
+    rows = []
+    for number, (head, codes) in enumerate(_parts(item, masses)):
+        nodes = sorted((taxonomy.nodes()[code] for code in codes), key=lambda node: (node.gravity, -masses[node.code]))
+        rows.append(f"<tr><th>{'' if number else tier}</th><th colspan='2'>{escape(head)}</th></tr>")
+        rows += [
+            f"<tr><td>{escape(URGENCY[node.urgency])}</td><td>{escape(node.name)}</td>"
+            f"<td>{100 * masses[node.code]:.0f} %</td></tr>"
+            for node in nodes
+        ]
+    return f"<table class='set'>{''.join(rows)}</table>"
+
+
+def _parts(item: Item, masses: Mapping[str, float]) -> Iterator[tuple[str, list[str]]]:
+    """Head and labels of each part of the table."""
+    facts, known = item.payload.get("facts", {}), [code for code in masses if taxonomy.find(code) is not None]
+    raw = item.payload.get("possible")
+    said = facts.get(POSSIBLE, raw)
+    if said is None:
+        yield "label", [code for code in known if masses[code] >= _LISTED]
+        return
+    possible = {node.code for word in said if (node := taxonomy.find(word)) is not None}
+    unproven = set(facts.get(NOT_EXCLUDED, ()))
+    yield "possible" if possible else "possible: no label of the bundle", [code for code in known if code in possible]
+    if unproven:
+        yield "unlikely, but too few cases in the build to exclude", [code for code in known if code in unproven]
+    rest = [code for code in known if code not in possible | unproven and masses[code] >= _LISTED]
+    if rest:
+        yield "outside the prediction set", rest
 
 
 def patient(facts: Mapping[str, str]) -> list[str]:

@@ -199,6 +199,27 @@ def test_numbers_read_back_are_those_of_the_decision(tmp_path: Path) -> None:
     assert list(certain.values()) == sorted(certain.values(), reverse=True)
 
 
+def test_each_label_of_the_differential_says_where_it_stands(tmp_path: Path) -> None:
+    sample = Sample("a", "a.png", 32, 24, provenance={QUALITY: "checked"})
+    seen = Seen(sample, CLEAR, 0.5, possible=("mel", "nv", "vasc"))
+    unproven = ("mel", "vasc")
+    said = decide(Case("a", (seen,), 1.0, (), None, 0.1, ("bkl", "df", "nv", "vasc"), unproven), None)
+    assert said.verdict is Verdict.PASS
+    report = measurement_report(said, [source()], BUNDLE, AT, probabilities=CLEAR)
+    save(report, tmp_path / "a.dcm")
+    assert errors(tmp_path / "a.dcm") == []
+    standing = {
+        item.ConceptCodeSequence[0].CodeMeaning: named(item, "STANDING")[0].ConceptCodeSequence[0].CodeValue
+        for item in named(report, "111023")
+    }
+    assert standing == {
+        "common nevus": "POSSIBLE",
+        "seborrheic keratosis, solar lentigo or lichenoid keratosis": "OUTSIDE-SET",
+        "Malignant melanoma": "NOT-EXCLUDED", "vascular lesion": "NOT-EXCLUDED",
+    }  # fmt: skip
+    assert "too few cases" in dumped(tmp_path / "a.dcm")
+
+
 def test_without_probabilities_only_the_numbers_of_the_decision_are_reported() -> None:
     report = measurement_report(decision(), [source()], BUNDLE, AT)
     assert [number(item) for item in items(report) if item.ValueType == "NUM"] == pytest.approx([54.1, 50.0])

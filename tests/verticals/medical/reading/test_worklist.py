@@ -48,9 +48,25 @@ def test_a_risk_means_less_where_malignant_pictures_are_rare() -> None:
 def test_the_tier_stands_before_the_name_and_the_percentage_last_and_file_words_are_no_markup() -> None:
     table = telling.set_table(item("a", 1))
     assert table.index("within 2 weeks") < table.index("melanoma") < table.index("61 %") < table.index("37 %")
-    assert "(outside the set)" in table and "dermatofibroma" not in table
+    assert table.index("37 %") < table.index("outside the prediction set") < table.index("basal cell")
+    assert "dermatofibroma" not in table
     assert "<b>" not in telling.table([{"picture": "<b>x"}])
     assert telling.headline(item("a", 1)) == "Suggested urgency: within 2 weeks"
+
+
+def test_what_only_cannot_be_excluded_is_shown_as_such_and_never_as_possible() -> None:
+    said = (
+        "suggested urgency: routine; possible: common nevus; unlikely, but the build had too few cases to exclude mel"
+    )
+    facts = {"urgency": 3, "probabilities": {"MEL": 0.004, "NEVUS": 0.9, "BCC": 0.05}, "possible": ["NEVUS"]}
+    payload = {"facts": {**facts, "not_excluded": ["MEL"]}, "possible": ["MEL", "NEVUS"]}
+    passed = Item("a", "a", "", None, "NEVUS", 0.9, 0.06, reasons=(said,), payload=payload)
+    table = telling.set_table(passed)
+    heads = [table.index(w) for w in ("possible", "common nevus", "too few cases", "invasive melanoma", "outside")]
+    assert heads == sorted(heads) and table.count("invasive melanoma") == 1 and table.count("possible") == 1
+    assert telling.reasons(passed, DISCLAIMER) == [], "what the table says is not said twice"
+    bare = Item("a", "a", "", None, "NEVUS", 0.9, 0.06, payload={"facts": {"probabilities": {"NEVUS": 0.9}}})
+    assert "possible" not in telling.set_table(bare), "without a set nothing is called possible"
 
 
 def test_visits_of_a_lesion_are_found_dated_by_difference_and_laid_side_by_side(five, tmp_path: Path) -> None:
