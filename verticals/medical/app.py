@@ -252,7 +252,7 @@ def _keep_key(this: Page, item: Item, own: blind.Answer, *, off: bool) -> None:
 def _grounds(item: Item) -> None:
     folder = _folder()
     study = POLICY.study_prevalence or (folder.study_prevalence if folder is not None else 0.0)
-    if said := frequency.of_item(item, study, POLICY.prevalence):
+    if said := frequency.of_item(item, study, POLICY.clinic):
         st.caption(said)
     screens.html(telling.set_table(item))
     for reason in telling.reasons(item, DISCLAIMER):

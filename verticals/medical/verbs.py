@@ -94,17 +94,20 @@ def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_js
 @click.argument("source", type=FILE)
 @click.option("--bundle", type=FILE, required=True, help="The bundle that made the findings.")
 @click.option("-o", "out", type=FILE, required=True, help="New folder; the review page looks for reports beside it.")
+@click.option("--policy", type=FILE, help="The site's file for the page, which says the prevalence of the clinic.")
 @json_option
-def structured_report(findings: Path, source: Path, bundle: Path, out: Path, as_json: bool) -> None:
+def structured_report(
+    findings: Path, source: Path, bundle: Path, out: Path, policy: Path | None, as_json: bool
+) -> None:
     """Write a DICOM structured report, and a capture of the map, for every decision in FINDINGS about SOURCE.
 
     Reports are PRELIMINARY and UNVERIFIED until a clinician signs them on the page. They name the patient, as their
     sources do: they are for the archive of the site.
     """
-    from verticals.medical.reading import reports
+    from verticals.medical.reading import page_policy, reports
     from verticals.medical.triage import DISCLAIMER
 
-    made, problems = reports.write(findings, source, out, bundle)
+    made, problems = reports.write(findings, source, out, bundle, page_policy.load(str(policy or "")))
     left = [str(p) for p in problems]
     captures = sum(bool(entry.capture) for entry in made.entries.values())
     if as_json:

@@ -64,12 +64,26 @@ class Algorithm:
                 raise DataError(f"{what} of the algorithm is {found!r}; allowed are 1 to 64 characters, no backslash")
 
 
+@dataclass(frozen=True)
+class AtClinic:
+    """What a risk means where the picture was taken.
+
+    Attributes:
+        risk: The same evidence at the clinic's prevalence, 0 to 1; None where it cannot be carried over.
+        said: Which prevalence each number rests on, for a person.
+    """
+
+    risk: float | None
+    said: str
+
+
 def content(
     decision: Decision,
     headers: list["Dataset"],
     algorithm: Algorithm,
     probabilities: Mapping[str, float] | None,
     frame: int | None,
+    clinic: AtClinic | None,
 ) -> Any:
     """The root of the tree; arguments as for :func:`verticals.medical.dicom.structured_report.measurement_report`."""
     sr = require("highdicom.sr", extra="medical")
@@ -85,9 +99,9 @@ def content(
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=device),
         procedure_reported=getattr(codes.SCT, procedure),
-        imaging_measurements=[_group(decision, headers, algorithm, probabilities, frame)],
+        imaging_measurements=[_group(decision, headers, algorithm, probabilities, frame, clinic)],
     )
-    report[0].ContentSequence.append(_texts(decision, headers))
+    report[0].ContentSequence.append(_texts(decision, headers, clinic))
     return report
 
 
@@ -97,13 +111,14 @@ def _group(
     algorithm: Algorithm,
     probabilities: Mapping[str, float] | None,
     frame: int | None,
+    clinic: AtClinic | None,
 ) -> Any:
     """TID 1501: what was seen of one lesion, with which algorithm, in which images."""
     sr = require("highdicom.sr", extra="medical")
     codes = require("pydicom.sr.codedict", extra="medical").codes
     finding = decision.findings[0] if decision.findings else None
     examined = decision.verdict is not Verdict.NOT_EXAMINED
-    scored = finding if examined and finding is not None and finding.label != UNKNOWN else None
+    scored = finding if scores(decision) else None
     evaluations = [sr.QualitativeEvaluation(_own("TRIAGE", "Triage result"), _own(*TRIAGE[decision.verdict]))]
     if examined:
         evaluations.append(_urgency(decision))
@@ -118,7 +133,7 @@ def _group(
             algorithm.name, algorithm.version, [f"SHA-256 of the bundle: {algorithm.bundle_hash}"], None, "loupe-vision"
         ),
         finding_sites=_sites(headers[0]),
-        measurements=None if scored is None else list(_measurements(scored, probabilities)),
+        measurements=None if scored is None else list(_measurements(scored, probabilities, clinic)),
         qualitative_evaluations=evaluations,
         source_images=[
             sr.SourceImageForMeasurementGroup(h.SOPClassUID, h.SOPInstanceUID, None if frame is None else [frame])
@@ -144,12 +159,23 @@ def _urgency(decision: Decision) -> Any:
     return item
 
 
-def _measurements(finding: Finding, probabilities: Mapping[str, float] | None) -> Iterator[Any]:
+def scores(decision: Decision) -> bool:
+    """Whether the decision's numbers are probabilities: something was examined, and it is like the build."""
+    named = bool(decision.findings) and decision.findings[0].label != UNKNOWN
+    return named and decision.verdict is not Verdict.NOT_EXAMINED
+
+
+def _measurements(
+    finding: Finding, probabilities: Mapping[str, float] | None, clinic: AtClinic | None
+) -> Iterator[Any]:
     sr = require("highdicom.sr", extra="medical")
     codes = require("pydicom.sr.codedict", extra="medical").codes
     percent = codes.UCUM.Percent
     risk = _own("RISK", "Probability of malignant, pre-malignant or uncertain")
     yield sr.Measurement(risk, _percent(finding, finding.risk), percent)
+    if clinic is not None and clinic.risk is not None:
+        here = _own("RISK-CLINIC", "The same at the clinic's prevalence")
+        yield sr.Measurement(here, _percent(finding, clinic.risk), percent)
     if probabilities is not None:
         cancer = roll_up(probabilities).malignancy[Malignancy.MALIGNANT]
         yield sr.Measurement(codes.DCM.ProbabilityOfCancer, _percent(finding, cancer), percent)
@@ -235,14 +261,16 @@ def _sites(header: "Dataset") -> list[Any] | None:
     return [sr.FindingSite(where, getattr(codes.SCT, side) if side else None)]
 
 
-def _texts(decision: Decision, headers: list["Dataset"]) -> Any:
-    """Qualitative Evaluations of TID 1500: the disclaimer first, image quality, then each reason."""
+def _texts(decision: Decision, headers: list["Dataset"], clinic: AtClinic | None) -> Any:
+    """Qualitative Evaluations of TID 1500: the disclaimer, what numbers rest on, image quality, then each reason."""
     sr = require("highdicom.sr", extra="medical")
     codes = require("pydicom.sr.codedict", extra="medical").codes
     contains = sr.RelationshipTypeValues.CONTAINS
     name = sr.CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
     container = sr.ContainerContentItem(name, is_content_continuous=False, relationship_type=contains)
     texts = [(_own("DISCLAIMER", "Limitation of use"), DISCLAIMER)]
+    if clinic is not None and scores(decision):
+        texts.append((_own("PREVALENCE", "What the probabilities rest on"), clinic.said))
     if decision.facts.get("quality"):
         texts.append((codes.DCM.ImageQuality, decision.facts["quality"]))
     texts += [(_own("REASON", "Reason of the triage result"), said) for said in decision.reasons if said != DISCLAIMER]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import DataError, require
 from shared.records import Decision, Verdict
 from verticals.medical.dicom.dicom_read import ACCEPTED
-from verticals.medical.dicom.report_content import LONG_STRING, TRIAGE, Algorithm, coding_scheme, content
+from verticals.medical.dicom.report_content import LONG_STRING, TRIAGE, Algorithm, AtClinic, coding_scheme, content
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -35,6 +35,7 @@ def measurement_report(
     *,
     probabilities: Mapping[str, float] | None = None,
     frame: int | None = None,
+    clinic: AtClinic | None = None,
 ) -> "Dataset":
     """A TID 1500 measurement report as Comprehensive SR, PRELIMINARY and UNVERIFIED.
 
@@ -53,6 +54,7 @@ def measurement_report(
         probabilities: Calibrated, by label of the bundle, of the picture named first in the finding; 0 to 1.
         frame: Which frame of a multi-frame source was judged, from 1 (Referenced Frame Number, PS3.3 C.18.4); None
             where every source has one frame alone.
+        clinic: What the risk means at the clinic's prevalence; None to say nothing of it.
 
     Raises:
         DataError: The sources cannot be told apart or belong to different studies, patients or lesions; the frame is
@@ -69,7 +71,7 @@ def measurement_report(
     done = decision.verdict is not Verdict.NOT_EXAMINED and decision.examined >= 1
     document = sr.ComprehensiveSR(
         evidence=headers,
-        content=content(decision, headers, algorithm, probabilities, frame),
+        content=content(decision, headers, algorithm, probabilities, frame, clinic),
         series_instance_uid=made(),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=made(),

@@ -17,7 +17,7 @@ table.set, table.list {border-collapse: collapse; font-size: 0.85rem; font-varia
 table.set {width: 100%} table.set th, table.list th {text-align: left; font-weight: 400; opacity: 0.7}
 table.set td, table.set th {border: none; padding: 0 0.4rem 0 0; vertical-align: top}
 table.set td:first-child {font-weight: 600; white-space: nowrap}
-table.set td:last-child {text-align: right; white-space: nowrap}
+table.set td:last-child, table.set th:last-child {text-align: right; white-space: nowrap}
 table.list td, table.list th {padding: 0.15rem 1.2rem 0.15rem 0; border-bottom: 1px solid rgba(128,128,128,0.25)}
 </style>"""
 _FEW = 200

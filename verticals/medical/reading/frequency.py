@@ -4,6 +4,8 @@ Readers grasp "30 of 1,000" better than a probability (Gigerenzer and Hoffrage 1
 calibrated where half of the pictures are malignant says another thing where 3 of 100 are.
 """
 
+from dataclasses import dataclass
+
 from shared.errors import DataError
 from shared.records import Verdict
 from shared.review.items import NOT_EXAMINED, Item
@@ -12,6 +14,19 @@ from verticals.medical.taxonomy import UNKNOWN
 PICTURES = 1000
 _EDGE = 1e-4
 """Probabilities are taken as no surer than this: a build of a few thousand pictures knows no more."""
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """How many of the pictures of a clinic are malignant or pre-malignant.
+
+    Attributes:
+        share: Above 0 and below 1.
+        assumed: Whether it is the software's default and nobody at the clinic has set it.
+    """
+
+    share: float
+    assumed: bool = False
 
 
 def shifted(probability: float, study: float, clinic: float) -> float:
@@ -35,29 +50,47 @@ def shifted(probability: float, study: float, clinic: float) -> float:
     return odds / (1 + odds)
 
 
-def sentence(probability: float, study: float, clinic: float) -> str:
+def sentence(probability: float, study: float, clinic: Clinic) -> str:
     """What a risk means in this clinic, for a person.
 
     Raises:
         DataError: As for :func:`shifted`.
     """
-    here = PICTURES * shifted(probability, study, clinic)
+    here = PICTURES * shifted(probability, study, clinic.share)
     about = "fewer than 1" if here < 1 else f"about {here:.0f}"
     if here > PICTURES - 1:
         about = f"more than {PICTURES - 1:,}"
+    default = (
+        " (the software's default, not this clinic's own: set prevalence in the file after --policy)"
+        if clinic.assumed
+        else ""
+    )
     return (
-        f"Of {PICTURES:,} pictures that score like this one, in a clinic where {_of_100(clinic)} are malignant or "
-        f"pre-malignant, {about} are (carried over by Bayes from the build, where {_of_100(study)} are)"
+        f"Of {PICTURES:,} pictures that score like this one, in a clinic where {_of_100(clinic.share)} are malignant "
+        f"or pre-malignant{default}, {about} are (carried over by Bayes from the build, where {_of_100(study)} are)"
     )
 
 
-def of_item(item: Item, study: float, clinic: float) -> str:
+def as_built(probability: float, study: float) -> str:
+    """What a risk rests on as the bundle says it, for a person; ``study`` is 0 where the build's share is not known."""
+    if not study:
+        return (
+            "All percentages are as built. How many pictures of the build were malignant or pre-malignant is not "
+            "known, so that they cannot be carried over to this clinic."
+        )
+    return (
+        f"All percentages are as built, where {_of_100(study)} pictures are malignant or pre-malignant: there "
+        f"{100 * probability:.1f} % of pictures that score like this one are."
+    )
+
+
+def of_item(item: Item, study: float, clinic: Clinic) -> str:
     """:func:`sentence` of an item's risk; empty where there is no risk to speak of, or the build's share is not known.
 
     Args:
         item: The item; the score of what is unlike the build, or was not examined, is no probability.
         study: As for :func:`shifted`, or 0 where it is not known.
-        clinic: As for :func:`shifted`.
+        clinic: The clinic's share.
     """
     spoken = item.verdict is Verdict.FLAG and item.label not in (UNKNOWN, NOT_EXAMINED)
     return sentence(item.risk, study, clinic) if spoken and 0 < study < 1 else ""

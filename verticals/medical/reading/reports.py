@@ -24,14 +24,16 @@ from shared.decisions import Line
 from shared.errors import DataError, LoupeError, Problem, require
 from shared.inference import Bundle, Runtime
 from shared.inference.explanation import contrast, overlay
-from shared.records import Sample, Verdict
+from shared.records import Decision, Sample, Verdict
 from shared.review.items import Item
 from verticals.medical.dicom import dicom_write
-from verticals.medical.dicom.report_content import LONG_STRING, Algorithm
+from verticals.medical.dicom.report_content import LONG_STRING, Algorithm, AtClinic, scores
 from verticals.medical.dicom.secondary_capture import overlay_capture
 from verticals.medical.dicom.structured_report import measurement_report
 from verticals.medical.ingest import PRIVATE, SOURCES
-from verticals.medical.reading import visits
+from verticals.medical.reading import frequency, page_policy, visits
+from verticals.medical.reading.frequency import Clinic
+from verticals.medical.reading.page_policy import PagePolicy
 from verticals.medical.taxonomy import UNKNOWN
 from verticals.medical.triage import DISCLAIMER, node_of
 
@@ -80,7 +82,21 @@ class Folder:
     entries: Mapping[str, Entry]
 
 
-def write(findings: Path, source: Path, out: Path, bundle: Path) -> tuple[Folder, tuple[Problem, ...]]:
+@dataclass(frozen=True)
+class _Work:
+    """What every report of a folder is made with."""
+
+    source: Path
+    out: Path
+    runtime: Runtime
+    at: datetime
+    study: float
+    clinic: Clinic
+
+
+def write(
+    findings: Path, source: Path, out: Path, bundle: Path, policy: PagePolicy | None = None
+) -> tuple[Folder, tuple[Problem, ...]]:
     """Write a PRELIMINARY, UNVERIFIED report for every decision, and a capture of the map where a disease is named.
 
     Args:
@@ -88,6 +104,7 @@ def write(findings: Path, source: Path, out: Path, bundle: Path) -> tuple[Folder
         source: The folder (or the one file) that was predicted on.
         out: New folder; written whole or not at all.
         bundle: The bundle that made the findings.
+        policy: The site's, whose prevalence the reports state; None for the defaults.
 
     Returns:
         The folder, and one sentence for each decision that has no report.
@@ -102,18 +119,20 @@ def write(findings: Path, source: Path, out: Path, bundle: Path) -> tuple[Folder
         raise DataError(f"-o {out}: is not empty, and signed reports may refer to what is in it; give a new folder")
     lines, runtime = decisions.read(findings), Runtime.open(bundle)
     _check_origin(findings, lines, runtime.bundle)
-    at = datetime.fromtimestamp(findings.stat().st_mtime)
+    policy = policy or page_policy.load("")
+    at, study = datetime.fromtimestamp(findings.stat().st_mtime), policy.study_prevalence or _prevalence(runtime.bundle)
     entries, problems, claimed = {}, [], _claimed(lines, source)
     with atomic.folder(out) as folder:
+        work = _Work(source, folder, runtime, at, study, policy.clinic)
         for line in tqdm(lines, desc="reports", unit="report", disable=None, leave=False):
             try:
                 _check_alone(line, claimed)
-                entries[line.decision.frame] = _one(line, source, folder, runtime, at)
+                entries[line.decision.frame] = _one(line, work)
             except LoupeError as error:
                 # Nothing of a path may reach a log: folders and files are called after patients.
                 said = str(error).replace(str(source), "the source")
                 problems.append(Problem(line.decision.frame, said.removeprefix(f"{line.decision.frame}: ")))
-        made = Folder(out, runtime.bundle.hash, _prevalence(runtime.bundle), entries)
+        made = Folder(out, runtime.bundle.hash, study, entries)
         content = {**asdict(made), "path": "", "format": _FORMAT, "disclaimer": DISCLAIMER}
         atomic.write(folder / INDEX, json.dumps(content, indent=1))
     out.chmod(0o700)  # the reports name the patient
@@ -201,7 +220,19 @@ def _number(sample: Sample) -> int | None:
     return None if number is None else int(number)
 
 
-def _one(line: Line, source: Path, out: Path, runtime: Runtime, at: datetime) -> Entry:
+def _at_clinic(decision: Decision, study: float, clinic: Clinic) -> AtClinic | None:
+    """What the risk means as built and at the clinic's prevalence; None where it is no probability."""
+    if not scores(decision):
+        return None
+    risk = decision.findings[0].risk
+    said = frequency.as_built(risk, study)
+    if not 0 < study < 1:
+        return AtClinic(None, said)
+    here = f"{said} {frequency.sentence(risk, study, clinic)}."
+    return AtClinic(frequency.shifted(risk, study, clinic.share), here)
+
+
+def _one(line: Line, work: _Work) -> Entry:
     """Report, capture and map of one frame."""
     decision, frame = line.decision, line.decision.frame
     picture_file = _picture(line)
@@ -211,21 +242,29 @@ def _one(line: Line, source: Path, out: Path, runtime: Runtime, at: datetime) ->
         raise DataError(f"there is no picture of it to report about: {why}")
     if sample is None:
         raise DataError("its ingest does not know it any more; keep the folder of frames, or predict again")
-    header = _header(_source_of(picture_file.parent.parent, frame, source), sample)
-    made = _algorithm(runtime.bundle)
-    scores = decision.facts.get("probabilities") if decision.verdict is not Verdict.NOT_EXAMINED else None
-    report = measurement_report(decision, [header], made, at, probabilities=scores, frame=_number(sample))
-    dicom_write.save(report, out / f"{frame}.dcm")
+    header = _header(_source_of(picture_file.parent.parent, frame, work.source), sample)
+    made = _algorithm(work.runtime.bundle)
+    masses = decision.facts.get("probabilities") if decision.verdict is not Verdict.NOT_EXAMINED else None
+    report = measurement_report(
+        decision,
+        [header],
+        made,
+        work.at,
+        probabilities=masses,
+        frame=_number(sample),
+        clinic=_at_clinic(decision, work.study, work.clinic),
+    )
+    dicom_write.save(report, work.out / f"{frame}.dcm")
     label = decision.findings[0].label if decision.findings else ""
     entry = Entry(f"{frame}.dcm", "", "", (sample.id,), label, decision.verdict.value)
-    index = _index(runtime.labels, label, scores)
+    index = _index(work.runtime.labels, label, masses)
     if index is None or decision.verdict is Verdict.NOT_EXAMINED:
         return entry
     picture = images.read(picture_file)
-    places = _places(runtime, picture, index)
-    capture = overlay_capture(header, picture, places, decision, made, at, _number(sample))
-    dicom_write.save(capture, out / f"{frame}.capture.dcm")
-    images.write_png(out / f"{frame}.map.png", overlay(picture, places))
+    places = _places(work.runtime, picture, index)
+    capture = overlay_capture(header, picture, places, decision, made, work.at, _number(sample))
+    dicom_write.save(capture, work.out / f"{frame}.capture.dcm")
+    images.write_png(work.out / f"{frame}.map.png", overlay(picture, places))
     return Entry(entry.report, f"{frame}.capture.dcm", f"{frame}.map.png", *list(asdict(entry).values())[3:])
 
 
@@ -273,9 +312,9 @@ def _algorithm(bundle: Bundle) -> Algorithm:
     )
 
 
-def _index(labels: Sequence[str], label: str, scores: Mapping[str, float] | None) -> int | None:
+def _index(labels: Sequence[str], label: str, masses: Mapping[str, float] | None) -> int | None:
     """Place of a label of the taxonomy among those of the bundle; None where it names none."""
-    if not label or label == UNKNOWN or scores is None:
+    if not label or label == UNKNOWN or masses is None:
         return None
     return next((i for i, word in enumerate(labels) if node_of(word).code == label), None)
 

@@ -62,7 +62,8 @@ def set_table(item: Item) -> str:
     rows = []
     for number, (head, codes) in enumerate(_parts(item, masses)):
         nodes = sorted((taxonomy.nodes()[code] for code in codes), key=lambda node: (node.gravity, -masses[node.code]))
-        rows.append(f"<tr><th>{'' if number else tier}</th><th colspan='2'>{escape(head)}</th></tr>")
+        first, last = ("", "") if number else (tier, "as built")
+        rows.append(f"<tr><th>{first}</th><th>{escape(head)}</th><th>{last}</th></tr>")
         rows += [
             f"<tr><td>{escape(URGENCY[node.urgency])}</td><td>{escape(node.name)}</td>"
             f"<td>{100 * masses[node.code]:.0f} %</td></tr>"

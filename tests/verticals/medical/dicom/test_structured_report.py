@@ -15,7 +15,7 @@ from shared.records import Decision, Sample, Verdict
 from shared.vertical import Case, Seen
 from verticals.medical.decide import NOT_SCORED, NOTED, QUALITY, decide
 from verticals.medical.dicom.dicom_write import Code, Exposure, dermoscopic, photographic, save, secondary_capture
-from verticals.medical.dicom.report_content import SCHEME, Algorithm
+from verticals.medical.dicom.report_content import SCHEME, Algorithm, AtClinic
 from verticals.medical.dicom.structured_report import measurement_report, verified
 from verticals.medical.triage import DISCLAIMER, roll_up
 
@@ -218,6 +218,18 @@ def test_each_label_of_the_differential_says_where_it_stands(tmp_path: Path) -> 
         "Malignant melanoma": "NOT-EXCLUDED", "vascular lesion": "NOT-EXCLUDED",
     }  # fmt: skip
     assert "too few cases" in dumped(tmp_path / "a.dcm")
+
+
+def test_a_risk_stands_as_built_and_at_the_clinics_prevalence(tmp_path: Path) -> None:
+    here = AtClinic(0.0443, "All percentages are as built, where 47 of 100 are; in a clinic where 3 of 100 are, 44.")
+    report = measurement_report(decision(), [source()], BUNDLE, AT, probabilities=GRAVE, clinic=here)
+    save(report, tmp_path / "a.dcm")
+    assert errors(tmp_path / "a.dcm") == []
+    assert '(RISK-CLINIC,99DVVS,"The same at the clinic\'s prevalence")="4.43"' in dumped(tmp_path / "a.dcm")
+    assert [item.TextValue for item in named(report, "PREVALENCE")] == [here.said]
+    for said in (unexamined(), decision(novelty=3.0)):
+        nothing = measurement_report(said, [source()], BUNDLE, AT, clinic=here)
+        assert not named(nothing, "PREVALENCE") and not named(nothing, "RISK-CLINIC")
 
 
 def test_without_probabilities_only_the_numbers_of_the_decision_are_reported() -> None:

@@ -104,6 +104,8 @@ def test_findings_become_preliminary_reports_of_their_own_objects_and_a_validati
         source = pydicom.dcmread(objects[evidence.ReferencedSOPSequence[0].ReferencedSOPInstanceUID])
         assert (report.PatientID, report.StudyInstanceUID) == (source.PatientID, source.StudyInstanceUID)
         assert DISCLAIMER in str(report.to_json())
+    texts = "".join(pydicom.dcmread(tmp_path / "reports" / name).to_json() for name in made["reports"].values())
+    assert "All percentages are as built, where" in texts and "the software's default" in texts
     assert (tmp_path / "reports").stat().st_mode & 0o077 == 0, "the reports name the patient"
     again = run("structured-report", findings, raw, "--bundle", bundle, "-o", tmp_path / "reports")
     assert again.returncode == 2 and "signed reports may refer" in again.stderr

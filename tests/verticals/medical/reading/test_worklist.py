@@ -9,6 +9,7 @@ from shared.review.items import NOT_EXAMINED, Item
 from verticals.medical.reading import frequency, page_policy, telling, timeline, visits, worklist
 from verticals.medical.triage import DISCLAIMER
 
+CLINIC = frequency.Clinic(0.03)
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
@@ -35,14 +36,26 @@ def test_a_risk_means_less_where_malignant_pictures_are_rare() -> None:
     # 40 of 100 in the build, 3 of 100 here: odds 1 become (3/97) / (40/60) = 0.0464, a share of 44 in 1,000.
     assert frequency.shifted(0.5, 0.4, 0.03) == pytest.approx(0.0443, abs=1e-4)
     assert frequency.shifted(0.3, 0.2, 0.2) == pytest.approx(0.3)
-    said = frequency.of_item(item("a", 1), 0.4, 0.03)
+    said = frequency.of_item(item("a", 1), 0.4, CLINIC)
     assert "Of 1,000 pictures" in said and "3 of 100 are" in said and "about 44 are" in said and "40 of 100" in said
-    assert "fewer than 1" in frequency.sentence(0.001, 0.4, 0.03)
+    assert "fewer than 1" in frequency.sentence(0.001, 0.4, CLINIC)
     assert (
-        frequency.of_item(item("a", 1, label="UNKNOWN"), 0.4, 0.03) == "" == frequency.of_item(item("a", 1), 0.0, 0.03)
+        frequency.of_item(item("a", 1, label="UNKNOWN"), 0.4, CLINIC)
+        == ""
+        == frequency.of_item(item("a", 1), 0.0, CLINIC)
     )
     with pytest.raises(DataError):
         frequency.shifted(0.5, 0.4, 0.0)
+
+
+def test_a_prevalence_that_nobody_set_is_called_the_default(tmp_path: Path) -> None:
+    site = tmp_path / "clinic.toml"
+    site.write_text("prevalence = 0.03\n")
+    said = [frequency.sentence(0.5, 0.4, page_policy.load(file).clinic) for file in ("", str(site))]
+    assert "about 44 are" in said[0] and "about 44 are" in said[1]
+    assert "software's default, not this clinic's own: set prevalence" in said[0] and "default" not in said[1]
+    assert "where 47 of 100 pictures" in frequency.as_built(0.773, 0.47) and "77.3 %" in frequency.as_built(0.773, 0.47)
+    assert "not known" in frequency.as_built(0.773, 0.0)
 
 
 def test_the_tier_stands_before_the_name_and_the_percentage_last_and_file_words_are_no_markup() -> None:
@@ -89,7 +102,7 @@ def test_a_policy_of_the_page_is_read_strictly(tmp_path: Path) -> None:
     site.write_text("prevalence = 0.1\nblind_first = true\n")
     assert page_policy.load(str(site)).blind_first and page_policy.load(str(site)).prevalence == 0.1
     assert page_policy.load("").reports_beside(str(tmp_path / "r.sqlite")) == tmp_path / "reports"
-    for wrong in ("prevalence = 3", "prevalance = 0.1"):
+    for wrong in ("prevalence = 3", "prevalence = -0.1", "prevalance = 0.1"):
         site.write_text(wrong)
         with pytest.raises(ConfigError):
             page_policy.load(str(site))
