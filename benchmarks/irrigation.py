@@ -195,7 +195,7 @@ def show(
     bare = {
         "simulation alone": np.array([c.known.simulated for c in judged]),
         "last probe (persistence)": np.array([last.depletion for last in lasts if last]),
-        "simulation + last probe": np.array([last.carried for last in lasts if last]),
+        "balance from the last probe": np.array([last.carried for last in lasts if last]),
     }
     learned = withs | withouts
     for limit in LIMITS:
@@ -209,8 +209,8 @@ def show(
         for name, flags in advised.items():
             print(line(name, flags, needed, names))
         for name in withs:
-            gain = kappa_gain(advised[name], advised["simulation + last probe"], needed, names)
-            print(f"\nKappa of \"{name}\" over \"simulation + last probe\": {gain.value:+.3f} "
+            gain = kappa_gain(advised[name], advised["balance from the last probe"], needed, names)
+            print(f"\nKappa of \"{name}\" over \"balance from the last probe\": {gain.value:+.3f} "
                   f"[{gain.low:+.3f}, {gain.high:+.3f}]")  # fmt: skip
         print()
     costs(truth, names, learned, bases)

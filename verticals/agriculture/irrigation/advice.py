@@ -16,6 +16,10 @@ NOT_CLAIMED = (
     "it needs trials with harvested plots."
 )
 """For the page and the report."""
+AT_THE_ENDS = (
+    "what the interval has beyond 0% or 100% is counted there: above field capacity water drains away, at the wilting "
+    "point roots take no more"
+)
 NO_PROBE = "no soil-water reading of the last 14 days: the simulation alone decides, which is much less sure"
 
 
@@ -87,7 +91,7 @@ class Advice:
         confidence: Probability that the limit is reached where water is called for, that it is not where the zone can
             wait, None where not assessed; rain or the system may then still spare the water.
         probability: Probability that the depletion has reached the limit, likewise.
-        depletion: Ends of its 90 % interval as fractions of the available water, likewise.
+        depletion: Ends of its 90 % interval as fractions of the available water, 0 to 1, likewise.
         reason: One or more sentences a person can check.
     """
 
@@ -126,17 +130,17 @@ def advise(
     within("forecast rain", forecast_rain_mm, 0, 500, "mm")
     state = probe.estimate(where, corrections)
     chance = state.probability(rule.depletion_limit)
-    low, high = state.interval()
+    mean, low, high = (min(max(share, 0.0), 1.0) for share in (state.mean, *state.interval()))
     found = (
-        f"depletion {state.mean:.0%} of {where.available_mm:.0f} mm (90% interval {low:.0%} to {high:.0%}), "
+        f"depletion {mean:.0%} of {where.available_mm:.0f} mm (90% interval {low:.0%} to {high:.0%}), "
         f"probability {chance:.0%} of at least {rule.depletion_limit:.0%}; water is given from {rule.threshold:.0%}"
     )
-    answer, depth, why = _decide(state, where.available_mm, chance, system, rule, forecast_rain_mm)
+    answer, depth, why = _decide(mean, where.available_mm, chance, system, rule, forecast_rain_mm)
+    bounded = [AT_THE_ENDS] if (low, high) != state.interval() else []
     sources = [] if where.last is not None else [NO_PROBE]
     confidence = chance if chance >= rule.threshold else 1 - chance
-    return Advice(
-        zone, where.on, answer, depth, confidence, chance, (low, high), "; ".join([found, *why, *sources]) + "."
-    )
+    reason = "; ".join([found, *why, *bounded, *sources]) + "."
+    return Advice(zone, where.on, answer, depth, confidence, chance, (low, high), reason)
 
 
 def not_assessed(zone: str, on: date, reason: str) -> Advice:
@@ -177,12 +181,12 @@ def advise_zone(
 
 
 def _decide(
-    state: probe.Depletion, available_mm: float, chance: float, system: System, rule: Rule, rain_mm: float
+    depletion: float, available_mm: float, chance: float, system: System, rule: Rule, rain_mm: float
 ) -> tuple[Answer, float, list[str]]:
     """Answer, depth in mm, and what bounded them."""
     if chance < rule.threshold:
         return Answer.WAIT, 0.0, []
-    lacking = max(0.0, state.mean - rule.refill_to) * available_mm
+    lacking = max(0.0, depletion - rule.refill_to) * available_mm
     wanted = max(0.0, lacking - rain_mm) / system.efficiency
     why = [f"{lacking:.0f} mm are lacking"]
     if rain_mm:

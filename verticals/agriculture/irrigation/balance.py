@@ -31,12 +31,14 @@ DAYS = {
     "depletion_mm": "Dr",
     "depletion": "fDr",
     "profile_depletion": "fDrmax",
+    "profile_taw_mm": "TAWrmax",
     "percolation_mm": "DP",
     "irrigation_mm": "Irrig",
+    "irrigation_loss_mm": "IrrLoss",
     "rain_mm": "Rain",
 }
 """Columns of :func:`dual`, and pyfao56's name of each; ``depletion`` is Dr / TAW, ``profile_depletion`` the same over
-the greatest rooting depth."""
+the greatest rooting depth, whose available water is ``profile_taw_mm``."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def single(
     first, last = _span(weather, planting, ground, events, last)
     kc = _adjusted(weather, planting)
     eto_mm, rain_mm = (weather.days[name].to_dict() for name in ("eto_mm", "rain_mm"))
-    given = {event.on: event.depth_mm * event.efficiency for event in events}
+    given = {event.on: (event.depth_mm, event.depth_mm * (1 - event.efficiency)) for event in events}
     contents = [layer.initial for layer in ground.layers]
     root, deepest = planting.root_m
     missing = soil.depletion(ground, contents, deepest)
@@ -181,13 +183,13 @@ def single(
         etc = crops.coefficient(kc, planting.lengths, i) * eto
         p = float(np.clip(planting.p + 0.04 * (5 - etc), 0.1, 0.8))
         ks = float(np.clip((taw - depleted) / ((1 - p) * taw), 0, 1))
-        water = given.get(day, 0.0)
-        after = depleted + max(0.0, grown) + ks * etc - rain - water
+        water, lost = given.get(day, (0.0, 0.0))
+        after = depleted + max(0.0, grown) + ks * etc - rain - (water - lost)
         depleted = float(np.clip(after, 0, taw))
         below = max(0.0, missing - soil.depletion(ground, contents, root))
         whole = (depleted + below) / capacity
-        state = (eto, etc, ks * etc, ks, root, taw, p * taw, depleted, depleted / taw, whole)
-        rows.append((*state, max(0.0, -after), water, rain))
+        state = (eto, etc, ks * etc, ks, root, taw, p * taw, depleted, depleted / taw, whole, capacity)
+        rows.append((*state, max(0.0, -after), water, lost, rain))
     names = [name for name in DAYS if name not in ("kcb", "ke")]
     index = pd.Index([first + timedelta(days=i) for i in range(len(rows))], name="date")
     return pd.DataFrame(rows, columns=names, index=index)

@@ -4,7 +4,8 @@ The simulated depletion drifts: roots drink from deeper than assumed, water move
 corrections are learned from pairs of a situation and what a probe then read, by Bayesian linear regression around what
 is known without learning (Bishop 2006, section 3.3):
 
-- with a reading at most :data:`STALEST_DAYS` old, around "last reading + simulated change since";
+- with a reading at most :data:`STALEST_DAYS` old, around the balance begun again from it: whatever was simulated for
+  the days before it, from water that may not have been logged, is nowhere in the answer;
 - without, around the simulation alone.
 
 With no pair learned they are exactly those, and the spread says how little that is. Which pairs may be learned from is
@@ -27,15 +28,16 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from shared.errors import DataError
-from verticals.agriculture.irrigation import soil
+from verticals.agriculture.irrigation import restart, soil
 from verticals.agriculture.irrigation.evapotranspiration import within
 
 STALEST_DAYS = 14
 """A reading older than this is not used: the correction was never measured beyond it."""
-SPREAD_WITH_READING = 0.12
+SPREAD_WITH_READING = 0.145
 SPREAD_WITHOUT = 0.25
-"""Standard deviations of the depletion fraction before anything is learned: root mean square errors of "simulation +
-last reading" and of the simulation alone in 20 measured cotton plots (Maricopa 2018, odd positions; pyfao56 test09)."""
+"""Standard deviations of the depletion fraction before anything is learned: root mean square errors of the balance
+begun again from the last reading and of the simulation alone in 20 measured cotton plots (Maricopa 2018, odd
+positions; pyfao56 test09)."""
 FRESH = 0.2
 """Share of a week's error variance that a reading of the same day has: assumed, for probes err too."""
 _PRIOR_WORTH = 10.0
@@ -75,17 +77,17 @@ class Last:
     Attributes:
         depletion: Its depletion over its own day's root zone, of that day's available water.
         profile: Its depletion over today's root zone: roots that have grown find the water it measured there.
-        simulated: What was simulated for its day.
-        carried: Its depletion and the simulated change since, at least 0.
-        used: Simulated evapotranspiration since.
+        carried: Depletion of the balance begun again from it, 0 to 1.
+        carried_profile: The same over the greatest rooting depth, of what is available there.
+        used: Evapotranspiration of that balance.
         given: Irrigation and rain since.
         age_days: Days since.
     """
 
     depletion: float
     profile: float
-    simulated: float
     carried: float
+    carried_profile: float
     used: float
     given: float
     age_days: int
@@ -115,8 +117,9 @@ class Depletion:
     """Depletion of the root zone as a fraction of its available water: a normal distribution.
 
     Attributes:
-        mean: Expected fraction; may be below 0 after much water.
-        sd: Standard deviation.
+        mean: Expected fraction.
+        sd: Standard deviation. Parts below 0 and above 1 are no error: probes do read above field capacity, and below
+            the wilting point where the surface has dried.
     """
 
     mean: float
@@ -229,9 +232,9 @@ def learn(situations: Sequence[Situation], depletions: Sequence[float]) -> Corre
     for value in depletions:
         within("measured depletion fraction", value, -1.5, 2, "")
     known = list(zip(situations, depletions, strict=True))
-    probed = [(_probed(s, s.last), y, s.on) for s, y in known if s.last is not None]
+    probed = [(_probed(s.last), y, s.on) for s, y in known if s.last is not None]
     return Corrections(
-        with_reading=_fit(probed, terms=8, spread=SPREAD_WITH_READING),
+        with_reading=_fit(probed, terms=6, spread=SPREAD_WITH_READING),
         without=_fit([(_unprobed(s), y, s.on) for s, y in known], terms=3, spread=SPREAD_WITHOUT),
     )
 
@@ -241,7 +244,7 @@ def estimate(where: Situation, corrections: Corrections) -> Depletion:
     if where.last is None:
         (start, terms), correction, weight = _unprobed(where), corrections.without, 1.0
     else:
-        (start, terms), correction, weight = _probed(where, where.last), corrections.with_reading, _week(where.last)
+        (start, terms), correction, weight = _probed(where.last), corrections.with_reading, _week(where.last)
     day = correction.days.get(where.on, Day())
     share = max(FRESH, weight) * day.left
     spread = correction.sd * math.sqrt(share + float(terms @ correction.covariance @ terms))
@@ -259,15 +262,28 @@ def _last(daily: pd.DataFrame, ground: soil.Soil, on: date, reading: Reading) ->
     since = daily.loc[reading.stands_for + timedelta(days=1) : on].sum().to_dict()
     available = today["taw_mm"]
     before = soil.depletion(ground, reading.contents, then["root_m"])
+    now = restart.carry(daily, reading.stands_for, on, before, _profile(ground, reading.contents, then))
     return Last(
         depletion=before / then["taw_mm"],
         profile=soil.depletion(ground, reading.contents, today["root_m"]) / available,
-        simulated=then["depletion"],
-        carried=max(0.0, before + today["depletion_mm"] - then["depletion_mm"]) / available,
-        used=since["eta_mm"] / available,
-        given=(since["irrigation_mm"] + since["rain_mm"]) / available,
+        carried=now.depletion_mm / available,
+        carried_profile=now.profile_mm / today["profile_taw_mm"],
+        used=now.eta_mm / available,
+        given=(since["irrigation_mm"] - since["irrigation_loss_mm"] + since["rain_mm"]) / available,
         age_days=(on - reading.stands_for).days,
     )
+
+
+def _profile(ground: soil.Soil, contents: Sequence[float], then: Mapping[str, float]) -> float:
+    """Depletion in mm over the greatest rooting depth; where nobody measured below the roots, as simulated there."""
+    missing = then["profile_depletion"] * then["profile_taw_mm"] - then["depletion_mm"]
+    share = min(max(missing / max(then["profile_taw_mm"] - then["taw_mm"], 1e-9), 0.0), 1.0)
+    read = [*contents, *[math.nan] * len(ground.layers)]
+    filled = [
+        layer.field_capacity - share * (layer.field_capacity - layer.wilting_point) if math.isnan(value) else value
+        for layer, value in zip(ground.layers, read, strict=False)
+    ]
+    return soil.depletion(ground, filled, soil.depth_of(ground, then["profile_taw_mm"]))
 
 
 def _week(last: Last) -> float:
@@ -281,9 +297,9 @@ def _unprobed(where: Situation) -> tuple[float, Real]:
     return where.simulated, np.array(terms)
 
 
-def _probed(where: Situation, last: Last) -> tuple[float, Real]:
-    """Likewise with a reading, ``(8,)``: they fade in over the week after it."""
-    shares = [last.carried, last.profile, where.simulated, last.simulated, where.simulated_profile]
+def _probed(last: Last) -> tuple[float, Real]:
+    """Likewise with a reading, ``(6,)``: they fade in over the week after it."""
+    shares = [last.carried, last.profile, last.carried_profile]
     terms = np.array([_INTERCEPT, *(share - 0.5 for share in shares), last.used, last.given])
     return last.carried, _week(last) * terms
 

@@ -80,6 +80,12 @@ def available(soil: Soil, root_m: float) -> float:
     return float(1000 * np.dot(_thickness(soil, root_m), held))
 
 
+def depth_of(soil: Soil, available_mm: float) -> float:
+    """Depth in m down to which this much water is available, mm; at most the profile's."""
+    edges = [0.0, *(layer.bottom_cm / 100 for layer in soil.layers)]
+    return float(np.interp(available_mm, [available(soil, edge) for edge in edges], edges))
+
+
 def depletion(soil: Soil, contents: Sequence[float], root_m: float) -> float:
     """Depletion Dr in mm over a rooting depth from measured water contents.
 

@@ -14,7 +14,7 @@ UNLEARNED = probe.learn([], [])
 SYSTEM = advice.System(efficiency=0.8, least_mm=5, most_mm=40)
 RULE = advice.Rule(depletion_limit=0.5)
 LAST = probe.Last(
-    depletion=0.5, profile=0.5, simulated=0.5, carried=0.6, used=0.3, given=0.2, age_days=7
+    depletion=0.5, profile=0.5, carried=0.6, carried_profile=0.5, used=0.3, given=0.2, age_days=7
 )  # fmt: skip
 DRY = probe.Situation(ON, simulated=0.6, simulated_profile=0.5, available_mm=50, last=LAST)
 
@@ -65,6 +65,16 @@ def test_without_a_probe_the_same_depletion_is_less_sure_and_says_so() -> None:
     assert bare.probability < advise().probability
     assert bare.depletion[1] - bare.depletion[0] > 0.7
     assert advice.NO_PROBE in bare.reason and advice.NO_PROBE not in advise().reason
+
+
+def test_no_more_than_the_available_water_is_said_to_be_missing_and_never_less_than_none() -> None:
+    parched, soaked = (advise(replace(DRY, last=replace(LAST, carried=share))) for share in (0.98, 0.02))
+    assert parched.depletion[1] == 1 and soaked.depletion[0] == 0
+    assert "to 100%)" in parched.reason and "interval 0% to" in soaked.reason
+    assert all(advice.AT_THE_ENDS in found.reason for found in (parched, soaked))
+    assert advice.AT_THE_ENDS not in advise().reason
+    beyond = advise(replace(DRY, available_mm=20, last=None, simulated=1.2))
+    assert beyond.depth_mm == pytest.approx(20 / 0.8)
 
 
 def test_a_zone_without_data_is_not_assessed_with_the_reason_and_never_told_to_wait() -> None:
