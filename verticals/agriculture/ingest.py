@@ -18,7 +18,7 @@ RASTERS = frozenset({".tif", ".tiff", ".vrt"})
 _BESIDE = frozenset(
     {
         ".md", ".txt", ".json", ".html", ".pdf", ".yaml", ".yml", ".log", ".csv", ".gpkg", ".geojson", ".shp", ".shx",
-        ".dbf", ".prj", ".cpg", ".kml", ".fgb", ".xml", ".ovr", ".tfw", ".gpx",
+        ".dbf", ".prj", ".cpg", ".kml", ".fgb", ".xml", ".ovr", ".tfw", ".gpx", ".toml",
     }
 )  # fmt: skip
 """Endings of what lies beside pictures and is none; nobody needs to be told."""
@@ -28,7 +28,8 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
     """Make Samples of everything that shows a crop.
 
     - An orthomosaic (``.tif``, ``.vrt`` with a CRS) becomes tiles, each a frame of its own; see
-      :func:`verticals.agriculture.orthomosaic.cut` for blocks, boundaries and truth beside it.
+      :func:`verticals.agriculture.orthomosaic.cut` for blocks, boundaries and truth beside it, and
+      :mod:`verticals.agriculture.raster.given` for bands and CRS that a file does not tell.
     - A frame that a drone took becomes overlapping windows of one frame.
     - Any other picture is one photograph, labelled by ``labels.csv`` or by the folder it lies in.
 

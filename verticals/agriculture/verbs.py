@@ -17,6 +17,8 @@ from verticals.agriculture.verb_options import boundary_option, day, tell
 @boundary_option
 @click.option("-o", "out", type=FILE, required=True, help="Folder of the map, made or replaced.")
 @click.option("--crs", help="CRS of RASTER in place of what it says, e.g. EPSG:32633.")
+@click.option("--bands", help="Which band of RASTER is what, counted from 1: red=3,green=2,blue=1")
+@click.option("--nodata", type=float, help='Value of RASTER that stands for "nothing here".')
 @click.option("--boundary-crs", help="CRS of the boundary in place of what it says.")
 @click.option("--tile", type=int, help="Pixels of a tile. Default: that of the bundle.")
 @click.option("--overlap", type=float, default=0.5, show_default=True, help="Share that tiles have in common.")
@@ -25,7 +27,8 @@ from verticals.agriculture.verb_options import boundary_option, day, tell
 def map_field(bundle: Path, raster: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Map a field: classes, probabilities, uncertainty and what is NOT EXAMINED, as COGs with their hectares.
 
-    RASTER is an orthomosaic: GeoTIFF, COG or VRT. Then: loupe zones MAP -o zones.gpkg
+    RASTER is an orthomosaic: GeoTIFF, COG or VRT. What it says wrongly or not at all (crs, bands, nodata) can stand in
+    NAME.raster.toml beside NAME.tif, for every verb that reads it. Then: loupe zones MAP -o zones.gpkg
     """
     from verticals.agriculture.viewing import field_maps
 

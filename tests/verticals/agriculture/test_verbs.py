@@ -16,6 +16,7 @@ from shared.records import Action, Review
 from shared.review.log import now
 from shared.review.store import Store
 from verticals.agriculture.mapping import field_map
+from verticals.agriculture.viewing import scenes
 
 pytest.importorskip("rasterio")
 pytest.importorskip("geopandas")
@@ -136,6 +137,27 @@ def test_a_folder_that_is_no_map_and_a_bundle_that_is_none_are_one_sentence(tmp_
     ):  # fmt: skip
         done = run(*line)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
+def test_a_raster_whose_bands_have_no_names_is_read_once_they_are_named_as_the_sentence_says(
+    bundle: Path, real_data: Path, tmp_path: Path
+) -> None:
+    landsat = real_data / "agriculture/geotiff/landsat7_6band_utm25s.tif"
+    line = ("map", bundle, landsat, "--tile", 64, "-o", tmp_path / "map")
+    unnamed = run(*line)
+    assert unnamed.returncode == 2 and "--bands red=3,green=2,blue=1" in unnamed.stderr
+    named = facts(*line, "--bands", "red=3,green=2,blue=1")
+    assert named["hectares"]["field"] == pytest.approx(352 * 200 * 28.5**2 / 1e4, rel=0.05)
+    scene = scenes.read(tmp_path / "map")
+    assert scene.raster is not None, "the page shows the picture by the same bands"
+    fields = tmp_path / "fields"
+    fields.mkdir()
+    shutil.copy(landsat, fields)
+    assert facts("ingest", "agriculture", fields, "-o", tmp_path / "a")["samples"] == 0
+    (fields / "landsat7_6band_utm25s.raster.toml").write_text('bands = "red=3,green=2,blue=1"')
+    read = facts("ingest", "agriculture", fields, "-o", tmp_path / "b")
+    assert read["samples"] == 24 and not any("raster.toml" in problem for problem in read["problems"])
 
 
 def test_a_walk_is_planned_for_gps_and_paper_and_what_was_seen_there_gives_hectares(

@@ -116,7 +116,7 @@ def paint(
         severity=bool(settings.severity_pct),
         field_hectares=None if outline is None else float(hectares([outline], grid.crs)[0]),
         facts={
-            "raster": provenance(facts.path),
+            "raster": {**provenance(facts.path), "given": dict(facts.given)},
             "bundle": dict(bundle or {}),
             "settings": asdict(settings),
             "seam": lambda: asdict(meter.result()),

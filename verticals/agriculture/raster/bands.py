@@ -27,6 +27,7 @@ WAVELENGTHS_NM: Mapping[str, tuple[float, float]] = {
 """Central wavelengths taken for a name: they hold the bands of MicaSense RedEdge and Altum, Parrot Sequoia, DJI P4M and
 Mavic 3M, by their data sheets."""
 RGB = ("red", "green", "blue")
+EXAMPLE = "red=3,green=2,blue=1"
 
 
 @dataclass(frozen=True)
@@ -96,22 +97,45 @@ def names(descriptions: Sequence[str], interpretations: Sequence[str], wavelengt
     return found
 
 
-def given_names(path: Path, given: Sequence[str], count: int) -> list[str]:
+def given_names(path: Path, given: str, own: Sequence[str]) -> list[str]:
     """The names a user gave, checked.
 
+    Args:
+        path: The raster, for the error.
+        given: Some bands by number from 1, ``"red=3,green=2,blue=1"``, or all names in the file's order,
+            ``"red,green,blue,nir"``.
+        own: What each band is called by the file; bands without a number keep it.
+
     Raises:
-        DataError: Not one per band, or a name is used twice.
+        DataError: Neither of the two, a band that is not there, or a name or a band twice.
     """
-    known = [spelled(word) or word.strip().lower() for word in given]
-    if len(known) != count or len(set(known)) != count:
+    words = [word.strip() for word in given.split(",")]
+    numbered = words if "=" in given else [f"{word}={number}" for number, word in enumerate(words, 1)]
+    pairs = [word.partition("=")[::2] for word in numbered]
+    known = {spelled(name) or name.strip().lower(): number.strip() for name, number in pairs}
+    numbers = [int(number) for number in known.values() if number.isdecimal()]
+    allowed = set(range(1, len(own) + 1))
+    whole = "=" in given or len(words) == len(own)
+    if not whole or "" in known or len(known) < len(pairs) or len(set(numbers) & allowed) < len(pairs):
         raise DataError(
-            f"{path}: has {count} bands and --bands names {len(given)} ({', '.join(given)}); "
-            f"allowed is one name for each in the file's order, none twice, e.g. {', '.join(NAMES)} or any other word"
+            f"{path}: has {len(own)} bands and --bands says {given!r}; allowed are some of them by number from 1, "
+            f"{EXAMPLE}, or a name for each in the file's order, none twice: {', '.join(NAMES)} or any other word"
         )
-    return known
+    result = ["" if name in known else name for name in own]
+    for name, number in zip(known, numbers, strict=True):
+        result[number - 1] = name
+    return result
 
 
-def picture(bands: Sequence[Band]) -> tuple[tuple[int, int, int] | None, str]:
+def advice(path: Path) -> str:
+    """How to name the bands of a raster."""
+    return (
+        f'name the bands by number, to loupe map with --bands {EXAMPLE}, to every verb with bands = "{EXAMPLE}" in a '
+        f"file {path.stem}.raster.toml beside it"
+    )
+
+
+def picture(path: Path, bands: Sequence[Band]) -> tuple[tuple[int, int, int] | None, str]:
     """Indices of red, green and blue, and a sentence: what was assumed, or why there is no picture."""
     by_name = {band.name: band.index for band in bands}
     if all(name in by_name for name in RGB):
@@ -120,7 +144,7 @@ def picture(bands: Sequence[Band]) -> tuple[tuple[int, int, int] | None, str]:
     unnamed = sum(not band.name for band in colours)
     named = ", ".join(band.name for band in colours if band.name) or "no band with a name"
     told = f"{named} and {unnamed} without one" if unnamed else named
-    fix = "name the bands in the file's order with --bands, e.g. --bands red,green,blue,nir"
+    fix = advice(path)
     if len(colours) in (3, 4) and not any(band.name for band in colours):
         first = (colours[0].index, colours[1].index, colours[2].index)
         return first, f"its bands have no names: the first three are taken for red, green and blue; if not, {fix}"

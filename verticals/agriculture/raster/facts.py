@@ -1,7 +1,9 @@
 """What is known about an orthomosaic before its pixels are read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from verticals.agriculture.raster.bands import Band
 from verticals.agriculture.raster.georeference import Geotransform
@@ -26,6 +28,7 @@ class RasterFacts:
         nodata: Value given by the user for "nothing here", None where the file's own mask is used.
         limits: Values that become 0 and 255 in the picture, None where it is 8 bit as stored.
         remarks: What was decided or looks odd, one sentence each.
+        given: What a person said in place of the file, see :class:`verticals.agriculture.raster.given.Given`.
     """
 
     path: Path
@@ -42,3 +45,4 @@ class RasterFacts:
     nodata: float | None
     limits: tuple[float, float] | None
     remarks: tuple[str, ...]
+    given: Mapping[str, Any] = field(default_factory=dict)

@@ -87,7 +87,7 @@ class Raster:
             there = ", ".join(by_name) or "none with a name"
             raise DataError(
                 f"{self.facts.path}: has no band {' or '.join(missing)}; it has {there}; "
-                "name the bands in the file's order with --bands"
+                f"{naming.advice(self.facts.path)}"
             )
         chosen = [by_name[name] for name in names]
         stored, validity = self._window(box, [band.index for band in chosen])
@@ -142,7 +142,7 @@ class Raster:
 
     def _rgb(self) -> tuple[int, int, int]:
         if self.facts.rgb is None:
-            raise DataError(f"{self.facts.path}: {naming.picture(self.facts.bands)[1]}")
+            raise DataError(f"{self.facts.path}: {naming.picture(self.facts.path, self.facts.bands)[1]}")
         return self.facts.rgb
 
     def _pixels(self, values: NDArray[Any], validity: NDArray[np.uint8]) -> Pixels:

@@ -13,6 +13,7 @@ from verticals.agriculture.raster import georeference, scaling
 from verticals.agriculture.raster.bands import Band
 from verticals.agriculture.raster.facts import RasterFacts
 from verticals.agriculture.raster.georeference import Georeference, Geotransform
+from verticals.agriculture.raster.given import settle
 from verticals.agriculture.raster.pixels import Raster
 
 CACHE_BYTES, WARP_MB = 256 * 2**20, 64
@@ -30,7 +31,7 @@ def open_raster(
     path: Path,
     *,
     crs: str | None = None,
-    bands: Sequence[str] | None = None,
+    bands: str | Sequence[str] | None = None,
     nodata: float | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Iterator[Raster]:
@@ -38,8 +39,10 @@ def open_raster(
 
     Args:
         path: The file.
-        crs: CRS of the file, in place of what it says (``--crs``), e.g. ``"EPSG:32633"``.
-        bands: Names of all bands in the file's order, in place of what it says (``--bands``).
+        crs: CRS of the file, in place of what it says (``--crs``), e.g. ``"EPSG:32633"``. Like bands and nodata it can
+            stand in a file beside it, see :mod:`verticals.agriculture.raster.given`.
+        bands: Names of bands, in place of what it says (``--bands``); see
+            :func:`verticals.agriculture.raster.bands.given_names`.
         nodata: Value that stands for "nothing here" in all colour bands, in place of what the file says (``--nodata``).
         limits: Values that become 0 and 255 where the bands are not 8 bit, e.g. those of an earlier flight; None takes
             the percentiles of :mod:`verticals.agriculture.raster.scaling`.
@@ -47,13 +50,16 @@ def open_raster(
     Raises:
         DataError: It is no such file, lies nowhere on the ground, or its pixels are no numbers; see
             :func:`verticals.agriculture.raster.georeference.settle`.
+        ConfigError: The file beside it says something that is not allowed.
     """
+    said = settle(path, bands=bands, crs=crs, nodata=nodata)
+    nodata = said.nodata
     rasterio = require("rasterio", extra="agriculture")
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), _opened(path) as source:
         wkt = source.crs.to_wkt() if source.crs else None
         affine: Geotransform = tuple(source.transform)[:6]
-        place = georeference.settle(path, wkt, affine, (source.width, source.height), given=crs)
-        known = _bands(path, source, bands)
+        place = georeference.settle(path, wkt, affine, (source.width, source.height), given=said.crs or None)
+        known = _bands(path, source, said.bands)
 
         @contextmanager
         def again() -> Iterator[Any]:
@@ -65,7 +71,7 @@ def open_raster(
             facts = _scaled(_facts(path, source, grid, known, place, nodata), source, limits)
             holes, told = _unwritten(facts, source)
             remarks = (*facts.remarks, *told, *_absent(source))
-            yield Raster(replace(facts, remarks=remarks), grid, again, holes)
+            yield Raster(replace(facts, remarks=remarks, given=said.said), grid, again, holes)
 
 
 @contextmanager
@@ -101,7 +107,7 @@ def _opened(path: Path) -> Iterator[Any]:
         yield source
 
 
-def _bands(path: Path, source: Any, given: Sequence[str] | None) -> tuple[Band, ...]:
+def _bands(path: Path, source: Any, given: str) -> tuple[Band, ...]:
     colours = [c.name for c in source.colorinterp]
     kinds = set(source.dtypes)
     if any("complex" in kind for kind in kinds):
@@ -113,7 +119,8 @@ def _bands(path: Path, source: Any, given: Sequence[str] | None) -> tuple[Band, 
     described = [text or "" for text in source.descriptions]
     tags = [source.tags(i, ns="IMAGERY") for i in source.indexes]
     wavelengths = [1000 * float(tag.get("CENTRAL_WAVELENGTH_UM", 0)) for tag in tags]
-    names = naming.given_names(path, given, source.count) if given else naming.names(described, colours, wavelengths)
+    names = naming.names(described, colours, wavelengths)
+    names = naming.given_names(path, given, names) if given else names
     rows = zip(
         source.indexes,
         names,
@@ -154,7 +161,7 @@ def _grid(source: Any, place: Georeference, nodata: float | None) -> Iterator[An
 def _facts(
     path: Path, source: Any, grid: Any, bands: tuple[Band, ...], place: Georeference, nodata: float | None
 ) -> RasterFacts:
-    rgb, sentence = naming.picture(bands)
+    rgb, sentence = naming.picture(path, bands)
     flags = {flag.name for band in source.mask_flag_enums for flag in band}
     words = {"alpha": "alpha", "per_dataset": "mask band", "nodata": "nodata"}
     mask = next((word for flag, word in words.items() if flag in flags), "none")

@@ -22,6 +22,8 @@ def make(
     *,
     boundary: Path | None = None,
     crs: str | None = None,
+    bands: str | None = None,
+    nodata: float | None = None,
     boundary_crs: str | None = None,
     tile: int | None = None,
     overlap: float = 0.5,
@@ -35,6 +37,8 @@ def make(
         out: Folder of the map.
         boundary: Vector file of the field; None takes all of the raster that has data.
         crs: CRS of the raster in place of what it says.
+        bands: Which band is what, likewise; see :func:`verticals.agriculture.raster.bands.given_names`.
+        nodata: Value that stands for "nothing here", likewise.
         boundary_crs: CRS of the boundary, likewise.
         tile: Pixels of a tile, for a bundle that was built on whole images.
         overlap: Share that tiles have in common.
@@ -48,7 +52,7 @@ def make(
     """
     require("rasterio", extra="agriculture")
     # Absolute, so that the page finds the picture again from wherever it is started.
-    with open_raster(raster.resolve(), crs=crs) as opened:
+    with open_raster(raster.resolve(), crs=crs, bands=bands, nodata=nodata) as opened:
         fields, remarks = None, opened.facts.remarks
         if boundary is not None:
             placed = place(boundaries.read(boundary, crs=boundary_crs), opened.facts)

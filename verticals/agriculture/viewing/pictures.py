@@ -6,6 +6,7 @@ No server and no file: the browser gets the picture inside the page, and asks no
 import base64
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,18 @@ class Overlay:
     bounds: tuple[float, float, float, float]
 
 
-def of_raster(path: Path, *, side: int = SIDE) -> Overlay:
+def of_raster(path: Path, *, side: int = SIDE, given: Mapping[str, Any] | None = None) -> Overlay:
     """The colours of an orthomosaic; hatched where its pixels are damaged, clear where nothing was flown.
+
+    Args:
+        path: The raster.
+        side: Longest side of the picture in pixels.
+        given: What a person said of the raster when it was mapped: bands, CRS, nodata.
 
     Raises:
         DataError: It cannot be read; see :func:`verticals.agriculture.raster.rasters.open_raster`.
     """
-    with open_raster(path) as raster:
+    with open_raster(path, **(given or {})) as raster:
         seen, facts = raster.overview(side), raster.facts
     alpha = np.where(seen.validity == READ, 255, 0).astype(np.uint8)
     rgba = np.dstack([seen.rgb, alpha])

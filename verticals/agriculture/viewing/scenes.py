@@ -102,10 +102,11 @@ def _of_map(field_map: FieldMap) -> Scene:
 
 def _raster(field_map: FieldMap) -> tuple[Overlay | None, tuple[str, ...]]:
     """The picture under the map; without it the map can still be looked at."""
-    path = Path(str((field_map.card.get("raster") or {}).get("path", "")))
+    known = field_map.card.get("raster") or {}
+    path = Path(str(known.get("path", "")))
     if not path.is_file():
         return None, (f"the orthomosaic {path.name or 'of this map'} is not where it was mapped: not shown",)
     try:
-        return pictures.of_raster(path), ()
+        return pictures.of_raster(path, given=known.get("given")), ()
     except DataError as error:
         return None, (str(error),)

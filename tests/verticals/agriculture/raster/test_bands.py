@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.errors import DataError
+from shared.errors import ConfigError, DataError
 from shared.records import Box
 from tests.verticals.agriculture.raster.conftest import Draw, ground
 from verticals.agriculture.raster.bands import given_names, names
@@ -60,6 +60,37 @@ def test_four_bands_without_names_are_taken_for_red_green_blue_and_five_are_not(
         raster.read(Box(0, 0, 5, 5))
     with open_raster(five, bands=("blue", "green", "red", "nir", "red edge")) as raster:
         assert raster.facts.rgb == (3, 2, 1) and [band.name for band in raster.facts.bands][4] == "rededge"
-    for wrong in (("red", "green", "blue"), ("red", "red", "blue", "nir", "rededge")):
-        with pytest.raises(DataError, match="has 5 bands and --bands names"):
-            given_names(Path("field.tif"), wrong, 5)
+    for wrong in (
+        "red,green,blue", "red,red,blue,nir,rededge", "red=1,green=2,blue=6", "red=1,green=0", "red=1,red=2",
+        "red=1,green=1", "red=x", "=1", "red=1,,blue=2",
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="has 5 bands and --bands says") as refused:
+            given_names(Path("field.tif"), wrong, [""] * 5)
+        assert "red=3,green=2,blue=1" in str(refused.value)
+
+
+def test_bands_named_by_number_leave_the_others_what_the_file_calls_them(draw: Draw) -> None:
+    assert given_names(Path("a.tif"), "red=3, green=2,Blue=1", ["", "red", "", "nir"]) == [
+        "blue",
+        "green",
+        "red",
+        "nir",
+    ]
+    path = draw(ground(30, 40, 5), photometric="minisblack")
+    with open_raster(path, bands="red=3,green=2,blue=1") as raster:
+        assert raster.facts.rgb == (3, 2, 1) and raster.facts.given == {"bands": "red=3,green=2,blue=1"}
+
+
+def test_what_stands_beside_a_raster_is_taken_by_every_reader_of_it_and_an_option_goes_before_it(draw: Draw) -> None:
+    path = draw(ground(30, 40, 5), photometric="minisblack")
+    path.with_name("raster.toml").write_text('bands = "red=5,green=4,blue=3"\n')
+    with open_raster(path) as raster:
+        assert raster.facts.rgb == (5, 4, 3)
+    path.with_name(f"{path.stem}.raster.toml").write_text('bands = "red=1,green=2,blue=3"\nnodata = 0\n')
+    with open_raster(path) as raster:
+        assert raster.facts.rgb == (1, 2, 3) and raster.facts.nodata == 0
+    with open_raster(path, bands="red=2,green=3,blue=4") as raster:
+        assert raster.facts.rgb == (2, 3, 4) and raster.facts.nodata == 0
+    path.with_name(f"{path.stem}.raster.toml").write_text('band = "red=1"\n')
+    with pytest.raises(ConfigError, match="bands"), open_raster(path):
+        pass
