@@ -64,14 +64,22 @@ def zones(
     by_label = drawn.groupby("label")["area_ha"].agg(["size", "sum"])
     facts: dict[str, Any] = {
         "zones": len(drawn),
-        "labels": {label: {"zones": int(n), "hectares": float(ha)} for label, n, ha in by_label.itertuples()},
+        "labels": {
+            label: {"zones": int(n), "hectares": float(ha), "hectares_of_cells": opened.hectares[label]}
+            for label, n, ha in by_label.itertuples()
+        },
         "not_examined_ha": opened.hectares["not_examined"],
         "files": written,
     }
     lines = [f"{len(drawn)} zones of at least {min_area:g} m2"]
     lines += [
-        f"  {label:24} {row['zones']:4} zones {row['hectares']:8.4f} ha" for label, row in facts["labels"].items()
+        f"  {label:24} {row['zones']:4} zones {row['hectares']:8.4f} ha, on the map {row['hectares_of_cells']:8.4f} ha"
+        for label, row in facts["labels"].items()
     ]
+    lines.append(
+        f"a zone takes in patches below {min_area:g} m2 of other classes, leaves out its own, and has smoother edges; "
+        "the map counts single cells"
+    )
     lines.append(f"NOT EXAMINED {facts['not_examined_ha']:.4f} ha, in no zone")
     if store is not None:
         queued = Store.open(store)

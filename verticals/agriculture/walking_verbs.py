@@ -15,8 +15,10 @@ from verticals.agriculture.verb_options import boundary_option, day, tell
 @click.command()
 @click.argument("field_map", type=FILE, metavar="MAP")
 @click.option("-o", "outs", type=FILE, multiple=True, required=True, help=".gpx, .kml, .geojson or .html; repeatable.")
-@click.option("--target", "targets", multiple=True, help="Label that is sprayed against. Default: disease and weeds.")
-@click.option("--threshold", type=float, default=0.5, show_default=True, help="Probability from which is sprayed.")
+@click.option("--target", "targets", multiple=True, help="Label that is sprayed against. Default: those of the last "
+              "prescription, else disease and weeds.")  # fmt: skip
+@click.option("--threshold", type=float, help="Probability from which is sprayed. Default: that of the last "
+              "prescription on this map, else 0.5.")  # fmt: skip
 @click.option("--uncertain", type=int, default=6, show_default=True, help="Places where a visit may decide.")
 @click.option("--high", type=int, default=3, show_default=True, help="Places where the map is sure of a target.")
 @click.option("--control", type=int, default=3, show_default=True, help="Places where it is sure that there is none.")
@@ -24,7 +26,7 @@ from verticals.agriculture.verb_options import boundary_option, day, tell
 @boundary_option
 @json_option
 def scout(
-    field_map: Path, outs: Sequence[Path], targets: tuple[str, ...], threshold: float, boundary: Path | None,
+    field_map: Path, outs: Sequence[Path], targets: tuple[str, ...], threshold: float | None, boundary: Path | None,
     as_json: bool, **counts: int,
 ) -> None:  # fmt: skip
     """Plan a walk to the places of a MAP that matter most for the spray decision: for a GPS, a phone, and on paper."""
@@ -32,18 +34,20 @@ def scout(
     from verticals.agriculture.scouting import route, route_files, sheet
     from verticals.agriculture.scouting.choosing import Choice
     from verticals.agriculture.scouting.places import Costs
-    from verticals.agriculture.viewing import outlines, prescriptions
+    from verticals.agriculture.viewing import ordered, outlines, prescriptions
 
     opened = FieldMap.open(field_map)
-    ground = outlines.outline(opened, boundary).shape
-    wanted = targets or prescriptions.usual_targets(opened)
-    walk = route.plan(opened, ground, wanted, Costs.at(threshold), Choice(**counts))
+    ground, last = outlines.outline(opened, boundary).shape, ordered.last(opened)
+    wanted = targets or (last.targets if last else prescriptions.usual_targets(opened))
+    at, whence = ordered.threshold(last, threshold)
+    walk = route.plan(opened, ground, wanted, Costs.at(at), Choice(**counts), threshold_from=whence)
     for out in outs:
         if out.suffix.lower() == ".html":
             sheet.write(walk, out)
         else:
             route_files.write(walk, out)
     facts = {
+        "threshold": at, "targets": list(wanted),
         "stops": len(walk.stops), "length_m": walk.length_m, "counts": walk.counts, "stake": walk.stake,
         "hectares": walk.hectares, "remarks": list(walk.remarks), "files": [str(out) for out in outs],
     }  # fmt: skip

@@ -94,6 +94,34 @@ def test_a_prescription_saves_what_a_narrow_section_can_and_a_persons_word_takes
     assert "zones as a person judged them: 1, for certain" in less["remarks"]
 
 
+def test_a_walk_asks_about_the_threshold_and_the_targets_that_were_prescribed_on_the_map(
+    drawn: Path, tmp_path: Path
+) -> None:
+    mapped, sheet = tmp_path / "map", tmp_path / "walk.html"
+    shutil.copytree(drawn, mapped, ignore=shutil.ignore_patterns("prescribed.json"))
+    before = facts("scout", mapped, "-o", sheet)
+    assert before["threshold"] == 0.5 and "assumed" in before["remarks"][0] and "0.50: assumed" in sheet.read_text()
+    line = ("prescribe", mapped, "--machine", "spot_50cm_1m_zone", "--target", "weed", "-o", tmp_path / "rx")
+    ordered = facts(*line, "--threshold", "0.7")
+    after = facts("scout", mapped, "-o", sheet)
+    assert after["threshold"] == ordered["threshold"] == 0.7 and after["targets"] == ordered["targets"] == ["weed"]
+    assert "as prescribed for" in after["remarks"][0] and "sprayed from 0.70" in sheet.read_text()
+    assert facts("scout", mapped, "-o", sheet, "--threshold", "0.4")["threshold"] == 0.4
+    (mapped / "prescribed.json").write_text("{")
+    assert facts("scout", mapped, "-o", sheet)["threshold"] == 0.5
+
+
+def test_numbers_that_count_differently_say_what_they_count(drawn: Path, tmp_path: Path) -> None:
+    told = run("zones", drawn).stdout
+    assert re.search(r"potato_late_blight +1 zones +[\d.]+ ha, on the map +[\d.]+ ha", told)
+    assert "takes in patches below 1 m2 of other classes" in told
+    ha = json.loads((drawn / "map.json").read_text())["hectares"]
+    assert facts("zones", drawn)["labels"]["weed"]["hectares_of_cells"] == ha["weed"]
+    told = run("prescribe", drawn, "--machine", "spot_50cm_1m_zone", "-o", tmp_path / "rx").stdout
+    assert f"the map counts its cells, {ha['not_examined']:.4f} ha" in told
+    assert re.search(r"\d\.\d\d? l against \d+\.\d\d? l broadcast", told), "a saving of 10 % is seen in the litres"
+
+
 def test_what_a_terminal_would_refuse_is_one_sentence_and_not_written(drawn: Path, tmp_path: Path) -> None:
     line = ("prescribe", drawn, "--machine", "sections_3m", "-o", tmp_path / "out")
     for more, sentence in (
@@ -164,7 +192,7 @@ def test_a_walk_is_planned_for_gps_and_paper_and_what_was_seen_there_gives_hecta
     drawn: Path, tmp_path: Path
 ) -> None:
     gpx, paper = tmp_path / "walk.gpx", tmp_path / "walk.html"
-    counts = ("--uncertain", 1, "--high", 2, "--control", 2, "--unseen", 0)
+    counts = ("--threshold", 0.5, "--uncertain", 1, "--high", 2, "--control", 2, "--unseen", 0)
     told = facts("scout", drawn, "-o", gpx, "-o", paper, *counts)
     assert told["stops"] >= 3 and gpx.read_text().count("<wpt ") >= told["stops"] and "http" not in paper.read_text()
     rows = ["easting,northing,label"]

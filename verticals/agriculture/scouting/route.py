@@ -1,12 +1,13 @@
 """A field map and its boundary in, a walk to the places that matter most for the spray decision out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from shared.errors import DataError, require
+from verticals.agriculture.mapping.area import M2_PER_HECTARE
 from verticals.agriculture.mapping.field_map import FieldMap
 from verticals.agriculture.mapping.vectors import provenance
 from verticals.agriculture.scouting import tour
@@ -31,7 +32,7 @@ class Stop:
         look_for: What to look for.
         why: One sentence.
         risk: Mean probability of a target there, NaN where NOT EXAMINED.
-        stake: Expected cost of deciding wrongly about the place.
+        stake: Expected cost of deciding wrongly about the place, as hectares of needless spraying that cost as much.
         area_ha: Of the place on the ellipsoid.
     """
 
@@ -62,7 +63,7 @@ class Route:
         crs: Of x and y.
         ground: The field's polygon.
         counts: Stratum -> places wanted, found, and there were.
-        stake: Expected cost of wrong decisions over the whole map, and over the stops' places.
+        stake: Expected cost of wrong decisions over the whole ``map``, and over the ``stops``, in the same unit.
         hectares: ``examined`` and ``not_examined`` of the map's places.
         about: What the map was made of, with hashes.
         remarks: What a person should know, one sentence each.
@@ -92,6 +93,7 @@ def plan(
     *,
     start: tuple[float, float] | None = None,
     side_m: float = 6.0,
+    threshold_from: str = "",
 ) -> Route:
     """Plan where to walk on a map; see :func:`planned`.
 
@@ -104,13 +106,15 @@ def plan(
         start: Easting and northing of the gate; None takes the corner of the largest part of the field that lies
             furthest south-west.
         side_m: Side of a place in metres.
+        threshold_from: Where the costs' threshold is from, a sentence for the sheet.
 
     Raises:
         ConfigError: An unknown target.
         DataError: No place can be reached, or a raster of the map cannot be read.
     """
     places = survey(field_map, targets, costs, side_m=side_m)
-    return planned(places, ground, how or Choice(), start=start, about=provenance(field_map))
+    walk = planned(places, ground, how or Choice(), start=start, about=provenance(field_map))
+    return replace(walk, remarks=(threshold_from, *walk.remarks)) if threshold_from else walk
 
 
 def planned(
@@ -181,7 +185,7 @@ def _stops(places: Places, taken: Sequence[tuple[int, Stratum]]) -> tuple[Stop, 
     return tuple(
         Stop(
             n + 1, float(here.x[n]), float(here.y[n]), float(lon[n]), float(lat[n]), stratum,
-            *_told(here, n, stratum), float(here.risk[n]), float(here.stake[n]),
+            *_told(here, n, stratum), float(here.risk[n]), float(here.stake[n]) / here.costs.needless,
             float(here.examined_ha[n] + here.not_examined_ha[n]),
         )
         for n, (_, stratum) in enumerate(taken)
@@ -196,7 +200,9 @@ def _told(places: Places, n: int, stratum: Stratum) -> tuple[str, str]:
     risk, likeliest = places.risk[n], places.targets[places.target[n]]
     said = f"probability {risk:.2f}, sprayed from {places.costs.threshold:.2f}"
     if stratum is Stratum.UNCERTAIN:
-        return likeliest, f"{said}: a visit may change the decision about {ha:.4f} ha (at stake: {places.stake[n]:.3g})"
+        vain_m2 = M2_PER_HECTARE * places.stake[n] / places.costs.needless
+        told = f"a visit may change the decision about {ha:.4f} ha"
+        return likeliest, f"{said}: {told} (at stake: as much as {vain_m2:.1f} m2 of needless spraying)"
     if stratum is Stratum.HIGH:
         return likeliest, f"{said}: is the map right where it is sure?"
     return f"anything; the map says no {every}", f"{said}: drawn at random, to find what the map misses"
@@ -244,7 +250,7 @@ def _route(
     return Route(
         stops, line[0], lonlat[0], line, lonlat, float(np.hypot(*np.diff(xy, axis=0).T).sum()), places.crs, ground,
         counts,
-        {"map": float(places.stake.sum()), "stops": sum(stop.stake for stop in stops)},
+        {"map": float(places.stake.sum()) / places.costs.needless, "stops": sum(stop.stake for stop in stops)},
         {"examined": float(places.examined_ha.sum()), "not_examined": float(places.not_examined_ha.sum())},
         about, (*remarks, *short),
     )  # fmt: skip

@@ -24,6 +24,7 @@ from verticals.agriculture.spraying.terminal_profiles import Terminal
 from verticals.agriculture.spraying.terminal_profiles import named as terminal_named
 from verticals.agriculture.taxonomy import terms
 from verticals.agriculture.taxonomy.terms import Kind
+from verticals.agriculture.viewing import ordered
 from verticals.agriculture.viewing.outlines import Outline
 
 FORMATS: Mapping[str, str] = {
@@ -71,6 +72,7 @@ class Ground:
         corrected: Zones that a person has judged.
         curve: What the machine saves at which recall, expected from the probabilities.
         ceiling: Share of broadcast that this machine would save if the map were right everywhere; 0 to 1.
+        mapped_unexamined_ha: What the map counts as NOT EXAMINED, in its own cells.
     """
 
     grid: SwathGrid
@@ -78,6 +80,7 @@ class Ground:
     corrected: int
     curve: SavingsCurve
     ceiling: float
+    mapped_unexamined_ha: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Prescribed:
         threshold: Probability from which ground is a target.
         recall: Expected share of the diseased area that is sprayed; None beyond the curve.
         provenance: For the files.
+        folder: Of the map.
         remarks: Sentences for the person.
     """
 
@@ -96,6 +100,7 @@ class Prescribed:
     threshold: float
     recall: float | None
     provenance: Provenance
+    folder: Path
     remarks: tuple[str, ...] = field(default=())
 
 
@@ -146,7 +151,7 @@ def ground(field_map: FieldMap, outline: Outline, wish: Wish, said: Sequence[tup
             grid, read.score, read.examined, truth=likely, unexamined=wish.unexamined, thresholds=[1.0], resamples=2
         )
         ceiling = perfect.ceiling or 0.0
-    return Ground(grid, read, len(said), curve, ceiling)
+    return Ground(grid, read, len(said), curve, ceiling, field_map.hectares["not_examined"])
 
 
 def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
@@ -172,7 +177,8 @@ def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
     )
     said = [f"zones as a person judged them: {on.corrected}, for certain"] if on.corrected else []
     named_machine = replace(provenance, machine=wish.machine.name)
-    return Prescribed(plan, threshold, _recall_at(on.curve, threshold), named_machine, (*said, *plan.remarks))
+    recall, remarks = _recall_at(on.curve, threshold), (*said, *plan.remarks)
+    return Prescribed(plan, threshold, recall, named_machine, field_map.folder, remarks)
 
 
 def write(made: Prescribed, out: Path, form: str, terminal: str = "") -> tuple[Terminal | None, tuple[str, ...]]:
@@ -220,6 +226,8 @@ def order(
 ) -> dict[str, Any]:
     """Write a prescription, and its figures beside it as ``OUT.json``: what a person signs and can show later.
 
+    The map notes what was prescribed on it, so that a walk asks about the same threshold and targets.
+
     Args:
         made: The prescription.
         on: What it was made on.
@@ -246,6 +254,7 @@ def order(
         "terminal": profile.name if profile else "",
     }
     atomic.write(out.with_name(f"{out.name}.json"), json.dumps(found, indent=2) + "\n")
+    ordered.keep(made.folder, found)
     return found
 
 
@@ -267,6 +276,7 @@ def facts(made: Prescribed, on: Ground) -> dict[str, Any]:
         "saved": plan.saved,
         "ceiling": on.ceiling,
         "hectares": dict(plan.hectares),
+        "mapped_not_examined_ha": on.mapped_unexamined_ha,
         "litres": plan.litres,
         "broadcast_litres": plan.broadcast_litres,
         "tanks": plan.tanks,
@@ -290,14 +300,20 @@ def told(found: dict[str, Any]) -> list[str]:
         f"from probability {found['threshold']:.3f}{reached}",
         f"sprayed {ha['sprayed']:.4f} of {ha['broadcast']:.4f} ha broadcast: {100 * found['saved']:.1f} % saved "
         f"(this machine's ceiling on this map, at 100 % recall: {100 * found['ceiling']:.1f} %)",
-        f"{found['litres']:.0f} l against {found['broadcast_litres']:.0f} l broadcast, {found['tanks']:.2f} tanks",
-        f"NOT EXAMINED {ha['not_examined']:.4f} ha, of that unsprayed {ha['not_examined_unsprayed']:.4f} ha",
+        f"{litres(found['litres'])} against {litres(found['broadcast_litres'])} broadcast, {found['tanks']:.2f} tanks",
+        f"NOT EXAMINED {ha['not_examined']:.4f} ha, of that unsprayed {ha['not_examined_unsprayed']:.4f} ha: all that "
+        f"such a cell of the map touches; the map counts its cells, {found['mapped_not_examined_ha']:.4f} ha",
         *(f"note: {remark}" for remark in found["remarks"]),
     ]
     if "files" in found:
         passed = f"; no reason found why {found['terminal']} would refuse it" if found["terminal"] else ""
         lines.append(f"written: {found['files']} ({found['format']}){passed}")
     return lines
+
+
+def litres(volume: float) -> str:
+    """A volume with its unit, in as many digits as a saving of some per cent can be seen in."""
+    return f"{volume:.{0 if volume >= 100 else 1 if volume >= 10 else 2}f} l"
 
 
 def _corrected(read: MapLayers, grid: SwathGrid, said: Sequence[tuple[Any, str]]) -> MapLayers:

@@ -7,6 +7,7 @@ from typing import Any
 from shared.review.items import Item
 from verticals.agriculture.viewing.decks import OTHER
 from verticals.agriculture.viewing.judging import Relabelling
+from verticals.agriculture.viewing.prescriptions import litres
 from verticals.agriculture.viewing.scenes import Scene
 
 _NOTHING = 0.01
@@ -91,12 +92,13 @@ def sprayed(facts: Mapping[str, Any]) -> str:
         else ""
     )
     return (
-        f'<div class="line"><b>{ha["sprayed"]:.3f} ha</b> of {ha["broadcast"]:.3f} ha, {facts["litres"]:.0f} l of '
-        f"{facts['broadcast_litres']:.0f} l: <b>{100 * facts['saved']:.0f} % saved</b> from probability "
+        f'<div class="line"><b>{ha["sprayed"]:.3f} ha</b> of {ha["broadcast"]:.3f} ha, {litres(facts["litres"])} of '
+        f"{litres(facts['broadcast_litres'])}: <b>{100 * facts['saved']:.0f} % saved</b> from probability "
         f"{facts['threshold']:.2f} on; this machine's ceiling at 100 % recall is {100 * facts['ceiling']:.0f} %. "
         f"Expected to reach <b>{reached}</b> of the diseased area, by the map's own probabilities: not measured in the "
         f"field. NOT EXAMINED {ha['not_examined']:.3f} ha, of that unsprayed "
-        f"{ha['not_examined_unsprayed']:.3f} ha.{nothing}</div>"
+        f"{ha['not_examined_unsprayed']:.3f} ha: all that such a cell of the map touches, the map counts the cells "
+        f"({facts['mapped_not_examined_ha']:.3f} ha).{nothing}</div>"
     )
 
 

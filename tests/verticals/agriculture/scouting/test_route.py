@@ -49,6 +49,10 @@ def test_what_is_at_stake_is_the_cheaper_mistake_times_the_hectares_and_nothing_
         np.isnan(places.risk[blind]).all() and (places.stake[blind] == 0).all() and (places.target[blind] == -1).all()
     )
     assert sum(int(m.sum()) for m in strata(places).values()) == 1200, "each place has one stratum"
+    stop = route.planned(places, FIELD, Choice(1, 0, 0, 0)).stops[0]
+    # 40 m2 lost 0.45 times cost 0.3 of 60 m2 in vain: hectares of needless spraying do not depend on the currency.
+    assert stop.stake == pytest.approx(40 * 0.45 / 60 * stop.area_ha, rel=1e-4)
+    assert f"at stake: as much as {1e4 * stop.stake:.1f} m2 of needless spraying" in stop.why
 
 
 def test_the_walk_has_the_stated_places_of_each_stratum_far_enough_apart_and_off_the_headland() -> None:
