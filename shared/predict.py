@@ -1,7 +1,7 @@
 """Images in, what the model sees in each out: decoding runs ahead of the model, problems are passed on, not dropped."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared.data import images
+from shared.data import blank, images
 from shared.errors import DataError, Problem
 from shared.inference import Bundle
 from shared.inference.runtime import Runtime
@@ -23,10 +23,12 @@ NEAREST = 3
 """Training images that are named beside each answer."""
 
 Picture = NDArray[np.uint8]
+Blind = Callable[[Picture], str | None]
+"""Why a whole picture shows nothing, one sentence; None where it shows something."""
 
 
 def predict(
-    runtime: Runtime, samples: Sequence[Sample], folder: Path, *, maps: bool = True
+    runtime: Runtime, samples: Sequence[Sample], folder: Path, *, maps: bool = True, blind: Blind = blank.why
 ) -> Iterator[Seen | Problem]:
     """Look at every Sample.
 
@@ -35,9 +37,11 @@ def predict(
         samples: What to look at; windows of one file should stand together, so that it is decoded once.
         folder: Where the Samples' paths start.
         maps: Whether to compute class maps (needed to say where a finding is).
+        blind: What is asked of every whole picture before the model is.
 
     Yields:
-        For each Sample in its order what was seen, or a Problem whose ``where`` is the Sample's id.
+        For each Sample in its order what was seen, or a Problem whose ``where`` is the Sample's id: it cannot be read,
+        or nothing is seen in it, or it is a window of a file that is one value all over.
     """
     chunks = [samples[i : i + _CHUNK] for i in range(0, len(samples), _CHUNK)]
     with (
@@ -45,23 +49,30 @@ def predict(
         tqdm(total=len(samples), desc="looking", unit="image", disable=None, leave=False) as bar,
     ):
         waiting = iter(chunks)
-        queue = [(chunk, _decode(pool, chunk, folder)) for chunk in islice(waiting, 2)]
+        queue = [(chunk, _decode(pool, chunk, folder, blind)) for chunk in islice(waiting, 2)]
         while queue:
             chunk, futures = queue.pop(0)
-            queue += [(later, _decode(pool, later, folder)) for later in islice(waiting, 1)]
+            queue += [(later, _decode(pool, later, folder, blind)) for later in islice(waiting, 1)]
             yield from answers(runtime, chunk, [future.result() for future in futures], maps=maps)
             bar.update(len(chunk))
 
 
-def _decode(pool: ThreadPoolExecutor, chunk: Sequence[Sample], folder: Path) -> list[Future[Picture | Problem]]:
-    return [pool.submit(_read, sample, folder) for sample in chunk]
+def _decode(
+    pool: ThreadPoolExecutor, chunk: Sequence[Sample], folder: Path, blind: Blind
+) -> list[Future[Picture | Problem]]:
+    return [pool.submit(_read, sample, folder, blind) for sample in chunk]
 
 
-def _read(sample: Sample, folder: Path) -> Picture | Problem:
+def _read(sample: Sample, folder: Path, blind: Blind) -> Picture | Problem:
+    path = folder / sample.path
     try:
-        return images.read(folder / sample.path, window=sample.window)
+        picture = images.read(path, window=sample.window)
+        # A window of clipped background is a picture like any other, unless there is nothing else in its file.
+        empty = sample.window is not None and blank.why(picture) is not None
+        reason = blind(picture) if sample.window is None else blank.why(images.read(path)) if empty else None
     except DataError as error:
         return Problem(sample.id, str(error))
+    return Problem(sample.id, f"{path}: {reason}") if reason else picture
 
 
 def answers(
@@ -95,6 +106,7 @@ def cases(
     *,
     skipped: Mapping[str, float],
     problems: Sequence[Problem],
+    blind: Blind = blank.why,
 ) -> Iterator[Case]:
     """Look at every Sample and put together what belongs to one frame.
 
@@ -105,6 +117,7 @@ def cases(
         skipped: Fraction of a frame's area that no Sample covers, by frame.
         problems: What could not be read before, ``where`` being the frame; one about a frame without Samples becomes
             a case of its own, so that nothing is silently missing from the answers.
+        blind: What is asked of every whole picture before the model is.
     """
     reasons = defaultdict(list)
     for problem in problems:
@@ -114,7 +127,7 @@ def cases(
     for sample in samples:
         frames[sample.frame].append(sample)
     ordered = [sample for members in frames.values() for sample in members]
-    answers = predict(runtime, ordered, folder)
+    answers = predict(runtime, ordered, folder, blind=blind)
     bundle = runtime.bundle
     stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
     for frame, members in frames.items():

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shared.errors import Problem
 from shared.records import Decision, Finding, Review, Sample
 
@@ -98,6 +101,8 @@ class Vertical:
         always_ingest: Whether ordinary images go through ``ingest`` before a prediction too, because a gate stands
             there; otherwise only raw files of a bundle that looks at tiles.
         notice: What must stand with every answer, wherever it is shown; empty where nothing must.
+        blind: ``(picture) -> sentence``: why a whole picture ``(height, width, 3)`` shows nothing and no model is asked
+            about it, None where it shows something; absent, only a picture of one single value does not.
     """
 
     name: str
@@ -110,3 +115,4 @@ class Vertical:
     samples: str = "images"
     always_ingest: bool = False
     notice: str = ""
+    blind: Callable[[NDArray[np.uint8]], str | None] | None = None

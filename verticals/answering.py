@@ -6,6 +6,7 @@ from typing import Any
 
 import verticals
 from shared import config, decisions
+from shared.data import blank
 from shared.decide import decide as decide_whole
 from shared.evaluate import used_for_building
 from shared.inference import Bundle, Runtime
@@ -20,7 +21,8 @@ def answered(
 ) -> Iterator[tuple[Decision, dict[str, Any]]]:
     """Every frame's decision, and the line about it."""
     vertical, used = vertical_of(runtime.bundle), used_for_building(runtime.bundle)
-    for case in cases(runtime, found.samples, folder, skipped=found.skipped, problems=found.problems):
+    blind = (vertical and vertical.blind) or blank.why
+    for case in cases(runtime, found.samples, folder, skipped=found.skipped, problems=found.problems, blind=blind):
         decision = _decide(vertical, case, policy)
         extra = {
             "vertical": runtime.bundle.vertical,

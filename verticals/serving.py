@@ -12,6 +12,7 @@ from typing import Any
 
 import verticals
 from shared import config
+from shared.data import blank
 from shared.decide import decide
 from shared.policy import Policy
 from shared.serving.batching import Limits
@@ -29,7 +30,7 @@ def judge(name: str) -> Judge:
     vertical = verticals.load(name)
     if vertical.always_ingest:
         return Judge(None, vertical.notice)
-    return Judge(lambda case: vertical.decide(case, None), vertical.notice)
+    return Judge(lambda case: vertical.decide(case, None), vertical.notice, vertical.blind or blank.why)
 
 
 def run(bundles: Sequence[Path], *, as_json: bool, **options: Any) -> None:

@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from shared import cores
+from shared.data import blank
 from shared.errors import BundleError, ConfigError, LoupeError
 from shared.inference import Runtime, registry
-from shared.predict import uncertified
+from shared.predict import Blind, uncertified
 from shared.records import Decision
 from shared.serving.batching import Batcher, Limits
 from shared.serving.telemetry import Telemetry
@@ -30,10 +31,12 @@ class Judge:
     Attributes:
         decide: Case to Decision; None where a single picture is not enough for one.
         notice: What must stand with every answer, e.g. that it is no diagnosis.
+        blind: Why a picture shows nothing and gets no verdict but NOT EXAMINED, None where it shows something.
     """
 
     decide: Decide | None = None
     notice: str = ""
+    blind: Blind = blank.why
 
 
 @dataclass(frozen=True)

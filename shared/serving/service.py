@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
+import numpy as np
+from numpy.typing import NDArray
 
-from shared.errors import BundleError, DataError, LoupeError
+from shared.errors import BundleError, DataError, LoupeError, Problem
 from shared.inference import Answers
 from shared.records import Sample, as_json
 from shared.serving import messages
@@ -176,7 +178,7 @@ def _made(
     if served.judge.decide is not None and {"verdict", "decision"} & set(wanted):
         possible: Sequence[tuple[str, ...] | None] = answers.possible or [None] * len(pictures)
         decided = [
-            served.judge.decide(_case(served, answers, i, picture.shape, possible[i], request_id))
+            served.judge.decide(_case(served, answers, i, picture, possible[i], request_id))
             for i, picture in enumerate(pictures)
         ]
         made["verdict"] = [d.verdict.value for d in decided]
@@ -188,17 +190,21 @@ def _case(
     served: Served,
     answers: Answers,
     i: int,
-    shape: tuple[int, ...],
+    picture: NDArray[np.uint8],
     possible: tuple[str, ...] | None,
     request_id: str,
 ) -> Case:
     bundle = served.runtime.bundle
     frame = f"{request_id or 'request'}[{i}]"
-    sample = Sample(frame, "", shape[1], shape[0], frame=frame)
+    stated = (bundle.ok_label, bundle.threshold, bundle.unsought, served.uncertified)
+    reason = served.judge.blind(picture)
+    if reason is not None:
+        return Case(frame, (), 0.0, (Problem(frame, reason),), *stated)
+    sample = Sample(frame, "", picture.shape[1], picture.shape[0], frame=frame)
     probabilities = dict(zip(bundle.labels, map(float, answers.probabilities[i]), strict=True))
     maps = None if answers.class_map is None else answers.class_map[i]
     seen = Seen(sample, probabilities, float(answers.novelty[i]), maps, possible)
-    return Case(frame, (seen,), 1.0, (), bundle.ok_label, bundle.threshold, bundle.unsought, served.uncertified)
+    return Case(frame, (seen,), 1.0, (), *stated)
 
 
 def _code(error: Exception) -> Any:

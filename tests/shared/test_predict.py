@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from shared.data import sources
@@ -62,3 +63,27 @@ def test_a_case_names_the_labels_that_are_in_every_set_for_want_of_groups(runtim
     found = list(cases(runtime, samples[:3], folder, skipped={}, problems=[Problem("gone", "cut")]))
     assert few and all(list(c.uncertified) == few for c in found) and len(found) == 4
     assert all(set(few) <= set(c.seen[0].possible or ()) for c in found if c.seen)
+
+
+def test_a_picture_of_one_value_shows_nothing_and_a_window_of_one_value_beside_something_does(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(5)
+    for name, value in {"black": 0, "grey": 99, "white": 255}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 128, 3), value, np.uint8))
+    cv2.imwrite(str(tmp_path / "blue.png"), np.full((64, 128, 3), (200, 30, 10), np.uint8))
+    half = np.zeros((64, 128, 3), np.uint8)
+    half[:, 64:] = rng.integers(90, 150, (64, 64, 3))
+    cv2.imwrite(str(tmp_path / "half.png"), half)
+    samples, folder, problems = sources.samples(tmp_path)
+    found = {c.frame: c for c in cases(runtime, samples, folder, skipped={}, problems=problems)}
+    assert {name for name, c in found.items() if c.seen} == {"half.png"}
+    assert "black.png: every pixel has the value 0, so that nothing is seen" in found["black.png"].problems[0].what
+    assert "the colour 10, 30, 200" in found["blue.png"].problems[0].what
+    windows = [
+        Sample(f"{n}@{x}", f"{n}.png", 64, 64, Box(x, 0, x + 64, 64), None, n, (x, 0))
+        for n in ("half", "white")
+        for x in (0, 64)
+    ]
+    cut = {c.frame: c for c in cases(runtime, windows, folder, skipped={}, problems=())}
+    assert (cut["half"].examined, cut["white"].examined) == (1.0, 0.0)

@@ -134,6 +134,15 @@ def test_every_answer_carries_bundle_certificate_gate_and_the_verdict_of_the_pol
     )
 
 
+def test_a_picture_of_one_value_gets_no_other_verdict_than_not_examined(triton: Any) -> None:
+    white = np.full((64, 64, 3), 255, np.uint8)
+    outputs = [client.InferRequestedOutput(name) for name in ("verdict", "decision")]
+    answer = triton.infer("small", raw(np.stack([white, texture("ok", 11)])), outputs=outputs)
+    first, second = (verdict.decode() for verdict in answer.as_numpy("verdict"))
+    assert first == "not_examined" != second
+    assert "every pixel has the value 255" in json.loads(answer.as_numpy("decision")[0])["reasons"][0]
+
+
 def test_health_and_reflection_answer_beside_the_protocol(served: dict[str, Any]) -> None:
     from google.protobuf.descriptor_pool import DescriptorPool
     from grpc_health.v1 import health_pb2, health_pb2_grpc
