@@ -209,6 +209,10 @@ def test_a_strip_that_lost_lines_is_not_examined_rather_than_ok(cache: Path, tmp
     (line,) = (json.loads(text) for text in done.stdout.splitlines())
     assert line["verdict"] == "not_examined" and line["examined"] == pytest.approx(0.75, abs=0.01)
     assert "not examined" in " ".join(line["reasons"])
+    data.write_bytes(bytes(data.stat().st_size // 3 * 4))
+    (line,) = (json.loads(text) for text in run("predict", out, good, "--policy", policy).stdout.splitlines())
+    assert (line["verdict"], line["examined"]) == ("not_examined", 0.0)
+    assert "each equal the one before over the whole width" in line["reasons"][0]
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from shared.vertical import Vertical
+from verticals.industrial import blind
 from verticals.industrial.decide import decide
 from verticals.industrial.ingest import ingest
 from verticals.industrial.report import report
@@ -17,4 +18,5 @@ VERTICAL = Vertical(
     synth,
     finds="defects",
     samples="tiles of parts",
+    blind=blind.picture,
 )

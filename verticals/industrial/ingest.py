@@ -16,7 +16,7 @@ from shared.data.tiles import Tile, grid
 from shared.errors import ConfigError, DataError, LoupeError, Problem
 from shared.records import Box, Finding, Provenance, Sample
 from shared.vertical import Ingested
-from verticals.industrial import pixels
+from verticals.industrial import blind, pixels
 from verticals.industrial.truth import BOXES_SUFFIX, LIST_SUFFIX, MASK_SUFFIX, UNKNOWN, defect_codes, label, read
 
 TILE_PX, HALO_PX = 96, 16
@@ -67,7 +67,8 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
     Read are line-camera strips (``.raw``, and ``.tif`` with a sidecar ``<stem>.toml``) and images of the usual kinds;
     truth where it lies beside them (:mod:`verticals.industrial.truth`). Frames become PNG below ``out/frames``, in
     pieces of at most :data:`MAX_PIECE_PIXELS` that overlap by the halo, so that no tile knows where a piece ends. The
-    folder ``out/frames`` is written whole or not at all. Lines that are missing or lost are in no tile.
+    folder ``out/frames`` is written whole or not at all. Lines that are missing or lost, or show nothing (see
+    :mod:`verticals.industrial.blind`), are in no tile.
 
     Args:
         source: A folder (searched deeply) or one file.
@@ -148,18 +149,19 @@ def _open(path: Path, name: str) -> _Frame:
     suffix = path.suffix.lower()
     if suffix == ".raw" or (suffix in pixels.TIFF_SUFFIXES and note.is_file()):
         strip = pixels.open_strip(path)
+        runs, dead = blind.lines(strip.pixels, strip.runs, 2 ** pixels.BITS[strip.sidecar.pixel_format] - 1)
         return _Frame(
             name,
             path,
             strip.width,
             strip.lines,
-            strip.runs,
+            runs,
             strip.read,
             strip.sidecar.part or name,
             strip.expected,
             strip.sidecar.mm_per_px,
             _provenance(strip.sidecar),
-            tuple(Problem(name, problem.what) for problem in strip.problems),
+            tuple(Problem(name, what) for what in (*(problem.what for problem in strip.problems), *dead)),
         )
     width, lines = images.size(path)
 
@@ -167,8 +169,18 @@ def _open(path: Path, name: str) -> _Frame:
         return images.read(path, window=Box(0, y0, width, y1))
 
     unread = "its sidecar is not read, because that belongs to .raw and .tif strips; save the strip as one of them"
-    problems = (Problem(name, unread),) if note.is_file() else ()
-    return _Frame(name, path, width, lines, ((0, lines),), rows, name, lines, problems=problems)
+    reason = _blind(path)
+    problems = tuple(
+        Problem(name, what) for what in ([unread] if note.is_file() else []) + ([reason] if reason else [])
+    )
+    return _Frame(name, path, width, lines, () if reason else ((0, lines),), rows, name, lines, problems=problems)
+
+
+def _blind(path: Path) -> str | None:
+    try:
+        return blind.picture(images.read(path))
+    except DataError:
+        return None  # said where it is cut
 
 
 def _provenance(sidecar: pixels.Sidecar) -> Provenance:

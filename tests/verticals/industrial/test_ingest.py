@@ -132,7 +132,7 @@ def test_a_long_strip_is_cut_into_pieces_and_no_tile_notices(tmp_path: Path, mon
 
 @pytest.mark.parametrize("size", [(300, 300), (97, 500), (96, 96), (40, 20), (193, 289)])
 def test_no_two_samples_share_their_window_and_the_cores_still_cover_all(tmp_path: Path, size: tuple[int, int]) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), np.zeros(size, np.uint8))
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, size).astype(np.uint8))
     samples = ingest(tmp_path, tmp_path / "out").samples
     assert len({s.id for s in samples}) == len(samples) == len({s.window for s in samples})
     assert (cores(samples, "a", size) == 1).all()
@@ -230,7 +230,7 @@ def test_a_short_strip_keeps_the_labels_of_the_lines_that_are_there(tmp_path: Pa
 def test_a_sidecar_beside_a_photograph_is_told_to_be_in_vain(tmp_path: Path) -> None:
     strip(tmp_path / "a.raw")
     (tmp_path / "a.raw").unlink()
-    images.write_png(tmp_path / "a.png", np.zeros((90, 90), np.uint8))
+    images.write_png(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (90, 90)).astype(np.uint8))
     ingested = ingest(tmp_path, tmp_path / "out")
     assert len(ingested.samples) == 1 and "sidecar is not read" in ingested.problems[0].what
 
