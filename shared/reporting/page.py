@@ -10,6 +10,7 @@ import jinja2
 from shared import atomic
 
 _FOLDER = Path(__file__).parent
+_RATE = frozenset({"value", "low", "high", "n"})
 
 
 def write_page(title: str, facts: Mapping[str, Any], path: Path, *, names: Mapping[str, str] | None = None) -> None:
@@ -25,6 +26,7 @@ def write_page(title: str, facts: Mapping[str, Any], path: Path, *, names: Mappi
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.tests["rate"] = is_rate
     environment.filters["words"] = words
+    environment.filters["counts"] = counts
     environment.tests["rates"] = lambda value: (
         isinstance(value, Mapping) and value and all(map(is_rate, value.values()))
     )
@@ -42,6 +44,12 @@ def words(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def counts(rates: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What stands with every one of some rates beside share, interval and cases, e.g. how many got the right type."""
+    common = set.intersection(*(set(rate) for rate in rates.values()))
+    return [key for key in next(iter(rates.values())) if key in common - _RATE]
+
+
 def is_rate(value: Any) -> bool:
     """Whether a value is a share with count and interval."""
-    return isinstance(value, Mapping) and {"value", "low", "high", "n"} <= set(value)
+    return isinstance(value, Mapping) and set(value) >= _RATE
