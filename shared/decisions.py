@@ -53,9 +53,8 @@ def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str
         pictures.setdefault(decision.frame, {"image": str((folder / case.seen[0].sample.path).resolve()), "box": None})
     # Another strip may come under the same name tomorrow: a verdict belongs to this content.
     seen = [seen.sample.id for seen in case.seen] or _unseen(case, folder)
-    content = hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
     groups = {i: by_id[i].group for f in decision.findings for i in f.samples if i in by_id}
-    record = {**extra, **as_json(decision), "shown": pictures, "content": content, "groups": groups}
+    record = {**extra, **as_json(decision), "shown": pictures, "content": content(seen), "groups": groups}
     examined = decision.verdict is not Verdict.NOT_EXAMINED
     if examined and len(case.seen) == 1 and case.seen[0].sample.window is None:
         only = case.seen[0]
@@ -77,6 +76,11 @@ def _unseen(case: Case, folder: Path) -> list[str]:
         # Nothing else tells them apart; a verdict of yesterday must not stand for what comes today.
         found.append(datetime.now(UTC).date().isoformat())
     return found
+
+
+def content(seen: Iterable[str]) -> str:
+    """What tells the content of a line from another: SHA-256 over the ids of its Samples, hexadecimal."""
+    return hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
 
 
 def _shown(finding: Finding, samples: Mapping[str, Sample], folder: Path) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from shared.errors import ConfigError, DataError
 from shared.evaluate import evaluate
 from shared.inference import Bundle, Runtime
 from shared.predict import uncertified
-from shared.records import Finding, Review, Verdict
+from shared.records import Action, Decision, Finding, Review, Verdict
 from shared.vertical import Case, Ingested, Seen, Vertical
-from verticals import sharded
+from verticals import sharded, tell
 from verticals.answering import answered, vertical_of
 
 
@@ -129,14 +131,16 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
     if len(names) != 1 or names == {""}:
         raise DataError(f"{findings}: says {len(names)} verticals; a report needs the findings of exactly one vertical")
     vertical = verticals.load(names.pop())
-    known = _read_truth(truth, vertical) if truth is not None else ()
+    labels = taxonomy.load(vertical.folder / "labels.toml")
+    known = _read_truth(truth, labels) if truth is not None else ()
     frames = {line.decision.frame for line in lines}
     if known and not frames & {finding.frame for finding in known}:
         raise DataError(
             f"{truth}: names no frame of {findings} (e.g. {known[0].frame!r} against {min(frames)!r}); predict on the "
             "folder from which the table's paths start"
         )
-    facts = vertical.report([line.decision for line in lines], known, _reviews(store))
+    reviews, elsewhere = _reviews(store, lines)
+    facts = vertical.report([_in_codes(line.decision, labels) for line in lines], known, reviews)
     facts |= {"findings": str(findings), "truth": str(truth) if truth else None, "vertical": vertical.name}
     facts["bundle_hash"] = lines[0].extra.get("bundle_hash", "")
     facts["notes"] = sorted({note for line in lines for note in line.extra.get("notes", ())})
@@ -146,22 +150,32 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
             f"{used} of {len(lines)} frames were used to build the bundle and are in these figures, which are no "
             "evidence of how well it does; loupe evaluate leaves such frames out"
         )
+    if elsewhere:
+        facts["notes"].append(
+            f"{elsewhere} verdicts of the review store are about other findings than these and are in no figure"
+        )
     if page is not None:
         from shared.reporting.page import write_page
 
-        labels = taxonomy.load(vertical.folder / "labels.toml")
         spoken = {entry.code: entry.name for entry in labels.labels}
-        told = {name: fact for name, fact in facts.items() if name not in ("measured", "disclaimer")}
-        told["notes"] = [*filter(None, [facts.get("disclaimer")]), *facts["notes"]]
-        write_page(f"Loupe report: {vertical.name}", told, page, names=spoken)
+        write_page(f"Loupe report: {vertical.name}", tell.on_page(facts), page, names=spoken)
     return facts
 
 
-def _read_truth(path: Path, vertical: Vertical) -> tuple[Finding, ...]:
+def _in_codes(decision: Decision, labels: taxonomy.Taxonomy) -> Decision:
+    """With the taxonomy's codes, in which truth is written, for the words of the bundle that mean them."""
+    return replace(decision, findings=tuple(_coded(finding, labels) for finding in decision.findings))
+
+
+def _coded(finding: Finding, labels: taxonomy.Taxonomy) -> Finding:
+    entry = labels.find(finding.label)
+    return finding if entry is None else replace(finding, label=entry.code)
+
+
+def _read_truth(path: Path, labels: taxonomy.Taxonomy) -> tuple[Finding, ...]:
     """What is known, from an ingest's truth.jsonl or a table with path,label; images need not be there any more."""
     if path.suffix == ".jsonl":
-        return ingested.read_truth(path)
-    labels = taxonomy.load(vertical.folder / "labels.toml")
+        return tuple(_coded(finding, labels) for finding in ingested.read_truth(path))
     table = manifest.read_table(path)
     if "label" not in table.columns:
         raise DataError(f"{path}: column 'label' is missing; needed are path,label")
@@ -177,10 +191,25 @@ def _read_truth(path: Path, vertical: Vertical) -> tuple[Finding, ...]:
     return tuple(known)
 
 
-def _reviews(store: str | None) -> tuple[Review, ...]:
+def _reviews(store: str | None, lines: Sequence[decisions.Line]) -> tuple[list[Review], int]:
+    """Readings, standing verdicts and undos about these findings; and how many verdicts are about others."""
     if store is None:
-        return ()
+        return [], 0
     from shared.review.store import Store
 
     opened = Store.open(store)
-    return (*opened.readings(), *opened.standing().values())
+    try:
+        log, standing, items = opened.reviews(), list(opened.standing().values()), opened.items()
+    finally:
+        opened.close()
+    by_id = {name: line for line in lines for name in (line.decision.frame, *(f.id for f in line.decision.findings))}
+    mine = {item.id for item in items if item.id in by_id and _same_picture(item.picture, by_id[item.id])}
+    told = [*(review for review in log if review.action in (Action.READ, Action.UNDO)), *standing]
+    return [review for review in told if review.item in mine], sum(review.item not in mine for review in standing)
+
+
+def _same_picture(picture: Sequence[str], line: decisions.Line) -> bool:
+    """Whether an item shows the pixels that a line is about: another part may have come under the same name."""
+    content = line.extra.get("content", "")
+    known = {content, *(sample for finding in line.decision.findings for sample in finding.samples)}
+    return not content or decisions.content(picture) == content or not known.isdisjoint(picture)

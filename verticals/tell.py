@@ -130,6 +130,15 @@ def predicted(facts: Facts) -> str:
     return "\n".join([*lines, *(f"left out: {p}" for p in facts["problems"])])
 
 
+def on_page(facts: Facts) -> dict[str, Any]:
+    """The facts of a report as its page shows them: what must be known first, and a unit where a number needs one."""
+    told = {name: fact for name, fact in facts.items() if name not in ("measured", "disclaimer")}
+    told["notes"] = [*filter(None, [facts.get("disclaimer")]), *facts["notes"]]
+    if told.get("length_error_median") is not None:
+        told["length_error_median"] = f"{100 * told['length_error_median']:.0f} % of the true length"
+    return told
+
+
 def reported(facts: Facts) -> str:
     """For ``loupe report``."""
     return _of_parts(facts) if "parts" in facts else "\n".join(_of_any(facts))

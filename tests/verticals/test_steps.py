@@ -1,11 +1,18 @@
+import shutil
 from pathlib import Path
 
+import cv2
 import pandas as pd
 
 from shared import decisions
+from shared.data import ingested
 from shared.evaluate import SAMPLES, used_for_building
 from shared.inference import bundle as bundles
-from verticals.steps import predict_source
+from shared.records import Action, Finding, Review
+from shared.review.items import Item
+from shared.review.store import Store
+from tests.conftest import texture
+from verticals.steps import predict_source, report_findings
 
 
 def test_answers_about_pictures_that_built_the_bundle_are_marked(bundle: Path, pictures: Path, tmp_path: Path) -> None:
@@ -17,3 +24,58 @@ def test_answers_about_pictures_that_built_the_bundle_are_marked(bundle: Path, p
     assert used == frozenset(table["id"][table["split"].isin(["train", "validation"])])
     marked = [line.extra["used_in_build"] for line in decisions.read(out)]
     assert len(marked) == 40 and 0 < marked.count(False) < marked.count(True)
+
+
+def judged(plant: Path, source: Path, out: Path) -> Path:
+    predict_source(plant, source, out, policy=None, threads=1, lines_to_stdout=False)
+    return out
+
+
+def test_a_type_that_the_bundle_calls_by_an_alias_is_the_right_type(
+    plant: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """The bundle says blowhole, as its folder did; truth is read as the taxonomy's POR."""
+    source = tmp_path / "in"
+    for word, alias in {"ok": "good", "spot": "blowhole"}.items():
+        shutil.copytree(pictures / word, source / alias)
+    findings = judged(plant, source, tmp_path / "findings.jsonl")
+    assert {f.label for line in decisions.read(findings) for f in line.decision.findings} >= {"blowhole"}
+    rows = [f"{path.relative_to(source)},{path.parent.name}" for path in sorted(source.rglob("*.png"))]
+    truth = tmp_path / "truth.csv"
+    truth.write_text("\n".join(["path,label", *rows]) + "\n")
+    page = tmp_path / "page.html"
+    pores = report_findings(findings, truth=truth, store=None, page=page)["recall_per_type"]["POR"]
+    assert pores["n"] == 40 and pores["typed_right"] >= 35
+    told = page.read_text(encoding="utf-8")
+    assert "<th>typed right</th>" in told and f'<td class="number">{pores["typed_right"]}</td>' in told
+    in_words = tmp_path / "truth.jsonl"
+    ingested.write_truth([Finding(f"blowhole/{n:03}.png", "blowhole", 1.0, 1.0) for n in range(40)], in_words)
+    assert report_findings(findings, truth=in_words, store=None, page=None)["recall_per_type"]["POR"] == pores
+
+
+def test_a_report_counts_the_verdicts_about_its_own_findings_and_what_was_taken_back(
+    plant: Path, pictures: Path, tmp_path: Path
+) -> None:
+    source, store = tmp_path / "in", str(tmp_path / "reviews.sqlite")
+    shutil.copytree(pictures / "spot", source)
+    findings = judged(plant, source, tmp_path / "findings.jsonl")
+    lines = [line for line in decisions.read(findings) if line.decision.findings]
+    opened = Store.open(store)
+    opened.add(lines)
+    ids = [line.decision.findings[0].id for line in lines]
+    foreign = Item("other part", "other part", "", None, "SCR", 0.9, 0.9)
+    opened.add_items([foreign])
+
+    def confirm(item: str) -> None:
+        opened.record(Review(item, Action.CONFIRM, "POR", "Ann", "2026-01-01T00:00:00Z", 2.0))
+
+    for item in (ids[0], ids[1], foreign.id, ids[2], ids[3]):
+        confirm(item)
+    assert opened.undo("Ann") is not None and opened.undo("Ann") is not None
+    facts = report_findings(findings, truth=None, store=store, page=None)
+    assert (facts["review"]["confirm"], facts["review"]["undo"]) == (2, 2)
+    assert facts["notes"][-1].startswith("1 verdicts of the review store are about other findings")
+    # Another part comes under the name of one that was judged: no verdict is about it.
+    cv2.imwrite(str(source / ids[0]), texture("spot", 77))
+    again = judged(plant, source, tmp_path / "again.jsonl")
+    assert report_findings(again, truth=None, store=store, page=None)["review"]["confirm"] == 1

@@ -107,7 +107,7 @@ def _by_frame(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
 
 def _review(reviews: Sequence[Review]) -> dict[str, Any]:
     counts = {action.value: sum(r.action is action for r in reviews) for action in Action}
-    judged = [r for r in reviews if r.action is not Action.UNDO]
+    judged = [r for r in reviews if r.action in (Action.CONFIRM, Action.REJECT, Action.RELABEL)]
     return {
         **counts,
         "reviewers": sorted({r.reviewer for r in judged}),

@@ -5,6 +5,7 @@ from scipy.stats import binomtest
 
 from shared.records import Action, Box, Decision, Finding, Review, Verdict
 from verticals.industrial.report import report
+from verticals.tell import on_page
 
 
 def defect(frame: str, label: str, region: Box | None = None, length_mm: float | None = None) -> Finding:
@@ -82,3 +83,10 @@ def test_reviews_are_counted_with_their_time() -> None:
     facts = report([], [], rows)["review"]
     assert facts["confirm"] == 1 and facts["undo"] == 1 and facts["seconds_median"] == 3.0
     assert facts["reviewers"] == ["ann", "ben"]
+
+
+def test_the_page_says_the_unit_of_the_median_error_of_lengths() -> None:
+    truth = [defect("a", "SCR", Box(0, 0, 100, 10), 5.0)]
+    facts = report([flagged("a", defect("a", "SCR", Box(0, 0, 90, 12), 3.01))], truth, []) | {"notes": []}
+    assert facts["length_error_median"] == pytest.approx(0.398)
+    assert on_page(facts)["length_error_median"] == "40 % of the true length"
