@@ -121,7 +121,7 @@ def _samples(
         ingested.save(result, folder, vertical.name)
         return result, folder
     samples, folder, problems = sources.samples(source)
-    return Ingested(samples, {}, problems), folder
+    return Ingested(samples, {}, problems, remarks=sources.masks_told(source)), folder
 
 
 def report_findings(findings: Path, *, truth: Path | None, store: str | None, page: Path | None) -> dict[str, Any]:

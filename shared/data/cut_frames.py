@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared import atomic
+from shared.data import links
 from shared.errors import DataError
 
 FRAMES = "frames"
@@ -31,9 +32,19 @@ def folder(out: Path) -> Iterator[Path]:
         yield made
 
 
+def links_below(source: Path, out: Path) -> list[tuple[Path, str]]:
+    """Links below a folder that nobody follows, each with the sentence to tell; not below what an ingest wrote."""
+    shunned = _shunned(source, out)
+    return [(f, what) for f, what in links.unfollowed(source) if not f.absolute().is_relative_to(shunned)]
+
+
+def _shunned(source: Path, out: Path) -> Path:
+    return (out / FRAMES if out.resolve() == source.resolve() else out).resolve()
+
+
 def files_below(source: Path, out: Path) -> list[Path]:
     """Files below a folder in order, without hidden ones and without what an ingest wrote there itself."""
-    shunned = (out / FRAMES if out.resolve() == source.resolve() else out).resolve()
+    shunned = _shunned(source, out)
     return [
         f
         for f in sorted(source.rglob("*"))

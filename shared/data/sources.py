@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from shared.data import formats, images
+from shared.data import formats, images, links
 from shared.data.manifest import SPLITS, Manifest, Row, from_table, is_manifest, read_table
 from shared.errors import DataError, Problem
 from shared.records import Sample
@@ -56,6 +56,9 @@ def read(data: Path, *, taxonomy: Taxonomy | None = None) -> tuple[Manifest, tup
 def samples(source: Path) -> tuple[tuple[Sample, ...], Path, tuple[Problem, ...]]:
     """Read images whose labels do not matter: one file, a folder (searched deeply), a table, or a manifest.
 
+    In a folder every picture counts, whether or not a table beside it names it: one that came later must not be
+    missing from the answers. Left out are the :func:`masks` of that table.
+
     Returns:
         Samples, the folder their paths start from, and what could not be read with its reason.
 
@@ -74,17 +77,43 @@ def samples(source: Path) -> tuple[tuple[Sample, ...], Path, tuple[Problem, ...]
             raise DataError(f"{source}: lists no image; give a table with at least one path")
         return tuple(row.sample for row in rows), folder, tuple(problems)
     folder = source if source.is_dir() else source.parent
-    files = sorted(_files(source)) if source.is_dir() else [source]
+    ours, astray = masks(source), _astray(source)
+    files = sorted(f for f in _files(source) if f not in ours) if source.is_dir() else [source]
     foreign = [f for f in files if f.suffix.lower() not in images.SUFFIXES | _NOT_PICTURES]
     files = [f for f in files if f.suffix.lower() in images.SUFFIXES]
-    if not files and not foreign:
+    if not files and not foreign and not astray:
         raise DataError(f"{source}: holds no images; readable endings are {', '.join(sorted(images.SUFFIXES))}")
     rows, problems = _rows([(f.relative_to(folder).as_posix(), {}) for f in files], folder, str)
     problems += [
         Problem(f.relative_to(folder).as_posix(), f"ending {f.suffix!r} is not read; save it as PNG, JPEG or TIFF")
         for f in foreign
     ]
+    problems += [Problem(f.relative_to(folder).as_posix(), what) for f, what in astray]
     return tuple(row.sample for row in rows), folder, tuple(problems)
+
+
+def masks(folder: Path) -> frozenset[Path]:
+    """Files that a folder's table names as masks, and not as pictures too: they are no pictures of their own.
+
+    Args:
+        folder: Anything else has none.
+    """
+    table_file = _table_in(folder) if folder.is_dir() else None
+    try:
+        table = None if table_file is None else read_table(table_file)
+    except DataError:
+        return frozenset()  # some other program's table
+    if table is None or "mask" not in table.columns:
+        return frozenset()
+    listed = {folder / word for word in table["path"]}
+    return frozenset(f for word in table["mask"] if word and (f := folder / word).is_file()) - listed
+
+
+def masks_told(folder: Path) -> tuple[Problem, ...]:
+    """What to tell about :func:`masks`: nothing is decided about them, and nobody should wonder where they are."""
+    found = masks(folder)
+    said = f"{len(found)} files are masks by the folder's table and are not looked at as pictures"
+    return (Problem(str(folder), f"{said} (e.g. {min(found).relative_to(folder)})"),) if found else ()
 
 
 def vertical_of(data: Path) -> str:
@@ -169,6 +198,7 @@ def _from_class_folders(folder: Path) -> tuple[list[Row], Path, str, list[Proble
             problems.append(Problem(str(file), f"ending {file.suffix!r} is not an image; readable are images only"))
         else:
             entries.append(("/".join(parts), {"label": labels[0], "split": split}))
+    problems += [Problem(str(file), what) for file, what in _astray(folder)]
     for empty in sorted(d for d in folder.rglob("*") if d.is_dir() and not any(d.iterdir())):
         problems.append(Problem(str(empty), "is an empty class folder; add images, or remove it"))
     rows, more = _rows(entries, folder, str)
@@ -239,6 +269,11 @@ def _one_word_per_label(rows: list[Row], taxonomy: Taxonomy) -> list[Row]:
         words[taxonomy.resolve(row.label).code][row.label] += 1
     chosen = {word: counts.most_common(1)[0][0] for counts in words.values() for word in counts}
     return [replace(row, label=chosen[row.label]) for row in rows]
+
+
+def _astray(folder: Path) -> list[tuple[Path, str]]:
+    """Links that nobody follows, where they may stand for pictures."""
+    return [(f, what) for f, what in links.unfollowed(folder) if f.suffix.lower() not in _NOT_PICTURES]
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from shared import taxonomy
-from shared.data import cut_frames, images
+from shared.data import cut_frames, images, sources
 from shared.data.cut_frames import FRAMES
 from shared.data.tiles import Tile, grid
 from shared.errors import ConfigError, DataError, LoupeError, Problem
@@ -102,7 +102,7 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
             except LoupeError as error:
                 harvest.problems.append(Problem(names[path], str(error)))
                 harvest.skipped[names[path]] = 1.0
-    return _result(harvest, len(files))
+    return replace(_result(harvest, len(files)), remarks=sources.masks_told(source))
 
 
 def _inputs(source: Path, out: Path) -> tuple[list[Path], list[Problem]]:
@@ -110,9 +110,11 @@ def _inputs(source: Path, out: Path) -> tuple[list[Path], list[Problem]]:
     if source.is_file():
         return [source], []
     every = cut_frames.files_below(source, out)
+    masks = sources.masks(source)
+    every = [f for f in every if f not in masks]
     files = [f for f in every if _is_data(f)]
     stems = {f.with_suffix("") for f in files}
-    strays = []
+    strays = [Problem(f.relative_to(source).as_posix(), what) for f, what in cut_frames.links_below(source, out)]
     for file in every:
         stem = _stem(file)
         name = stem.relative_to(source).as_posix()

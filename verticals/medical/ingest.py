@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from shared import atomic
-from shared.data import images
+from shared.data import cut_frames, images
 from shared.errors import DataError, LoupeError, Problem
 from shared.records import Box, Finding, Sample
 from shared.vertical import Ingested
@@ -106,13 +106,16 @@ def ingest(source: Path, out: Path) -> Ingested:
     (out / PRIVATE).mkdir(mode=0o700, parents=True, exist_ok=True)
     key = pseudonyms.load_key(out / PRIVATE / SALT)
     rows, remarks = read_labels(folder / TABLE)
-    names = {path: pseudonyms.opaque(key, "file", path.relative_to(folder).as_posix()) for path in files}
-    relative = {path: path.relative_to(folder).as_posix() for path in files}
+    astray = cut_frames.links_below(source, out) if source.is_dir() else []
+    relative = {path: path.relative_to(folder).as_posix() for path in (*files, *(link for link, _ in astray))}
+    names = {path: pseudonyms.opaque(key, "file", name) for path, name in relative.items()}
     harvest = _Harvest(remarks=list(remarks))
+    for path, what in astray:
+        harvest.problems.append(Problem(names[path], what))
     with atomic.folder(out / FRAMES) as frames:
         (frames / MARK).touch()
-        for path, name in tqdm(names.items(), desc="reading", unit="file", disable=None, leave=False):
-            _take(path, name, rows.get(relative[path], NOTHING), frames, key, harvest)
+        for path in tqdm(files, desc="reading", unit="file", disable=None, leave=False):
+            _take(path, names[path], rows.get(relative[path], NOTHING), frames, key, harvest)
     if source.is_dir():
         harvest.remarks += unused(rows, frozenset(relative.values()))
     _keep_names(out / PRIVATE / SOURCES, {relative[path]: name for path, name in names.items()})

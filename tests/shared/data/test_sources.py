@@ -183,3 +183,45 @@ def test_two_words_for_one_label_become_one(folder: Path) -> None:
 def test_a_row_without_a_label_is_listed(folder: Path) -> None:
     manifest, problems = sources.read(table(folder, "ok/0.jpg,", "ok/1.jpg,ok", "scratch/0.jpg,scratch"))
     assert len(manifest.rows) == 2 and "has no label" in str(problems[0])
+
+
+def test_masks_that_a_table_names_are_no_pictures_and_what_it_does_not_name_is_still_one(folder: Path) -> None:
+    (folder / "masks").mkdir()
+    for i in range(3):
+        cv2.imwrite(str(folder / "masks" / f"{i}.png"), np.zeros((40, 50), np.uint8))
+    table(
+        folder,
+        "ok/0.jpg,ok,",
+        "scratch/0.jpg,scratch,masks/0.png",
+        "masks/1.png,ok,masks/1.png",
+        header="path,label,mask",
+    )
+    samples, _, problems = sources.samples(folder)
+    assert {s.path for s in samples if s.path.startswith("masks")} == {"masks/1.png", "masks/2.png"}
+    assert len(samples) == 14 and not problems
+    (told,) = sources.masks_told(folder)
+    assert told.what.startswith("1 files are masks by the folder's table") and "e.g. masks/0.png" in told.what
+    table(folder, "a,b", header="image,mask")
+    assert len(sources.samples(folder)[0]) == 15 and sources.masks_told(folder) == ()
+
+
+def test_a_link_to_nothing_and_a_linked_folder_are_listed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    away = tmp_path_factory.mktemp("away")
+    (folder / "ok" / "0.jpg").rename(away / "0.jpg")
+    (folder / "ok" / "0.jpg").symlink_to(away / "0.jpg")
+    (folder / "ok" / "c.png").symlink_to(away / "gone.png")
+    (folder / "ok" / "notes.txt").symlink_to(away / "gone.txt")
+    (folder / "dent").symlink_to(away)
+    (folder / "ok" / "up").symlink_to(folder)
+    samples, _, problems = sources.samples(folder)
+    said = {p.where: p.what for p in problems}
+    assert len(samples) == 12 and set(said) == {"ok/c.png", "dent", "ok/up"}
+    assert "is a link to nothing" in said["ok/c.png"] and "is a link to a folder" in said["dent"]
+    manifest, problems = sources.read(folder)
+    assert len(manifest.rows) == 12 and {Path(p.where).name for p in problems if "link" in p.what} == {
+        "c.png",
+        "dent",
+        "up",
+    }

@@ -344,3 +344,20 @@ def test_real_frames_are_covered_whole(real_data: Path, tmp_path: Path) -> None:
         assert s.core is not None
         counts[s.frame] += s.core.width * s.core.height
     assert counts == {f.stem: int(np.prod(images.size(f))) for f in files}
+
+
+def test_links_that_lead_nowhere_are_listed_and_masks_of_a_table_are_no_parts(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "masks").mkdir(parents=True)
+    strip(source / "good.raw")
+    images.write_png(source / "masks" / "a.png", np.eye(90, dtype=np.uint8))
+    images.write_png(source / "a.png", np.random.default_rng(0).integers(0, 256, (90, 90)).astype(np.uint8))
+    (source / "labels.csv").write_text("path,label,mask\na.png,scratch,masks/a.png\n")
+    (source / "b.raw").symlink_to(tmp_path / "gone.raw")
+    (source / "shift").symlink_to(tmp_path)
+    ingested = ingest(source, tmp_path / "out")
+    assert {s.frame for s in ingested.samples} == {"good", "a"}
+    said = {p.where: p.what for p in ingested.problems}
+    assert set(said) == {"b.raw", "shift", "labels.csv"} and "is a link to nothing" in said["b.raw"]
+    assert ingested.skipped["b.raw"] == ingested.skipped["shift"] == 1.0
+    assert "1 files are masks" in ingested.remarks[0].what

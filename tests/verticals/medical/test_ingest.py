@@ -336,3 +336,13 @@ def test_nothing_to_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError, match="holds neither"):
         ingest(tmp_path / "in", tmp_path / "out")
+
+
+def test_links_that_lead_nowhere_are_problems_under_a_pseudonym(clinic: Path, tmp_path: Path) -> None:
+    (clinic / "Erika visit 2.dcm").symlink_to(tmp_path / "gone.dcm")
+    (clinic / "deep" / "Erika at home").symlink_to(tmp_path)
+    found = ingest(clinic, tmp_path / "out")
+    called = {name: file for file, name in names(tmp_path / "out").items()}
+    said = {called[p.where]: p.what for p in found.problems if "link" in p.what}
+    assert set(said) == {"Erika visit 2.dcm", "deep/Erika at home"} and "to nothing" in said["Erika visit 2.dcm"]
+    assert not any("Erika" in str(p) for p in found.problems)
