@@ -134,8 +134,8 @@ def cases(
         pairs = list(zip(members, islice(answers, len(members)), strict=True))
         seen = tuple(a for _, a in pairs if isinstance(a, Seen))
         failed = [a for _, a in pairs if isinstance(a, Problem)]
-        area = sum(_area(s) for s, _ in pairs)
-        looked = sum(_area(s) for s, a in pairs if isinstance(a, Seen)) / area * (1 - skipped.get(frame, 0.0))
+        area = sum(s.area for s, _ in pairs)
+        looked = sum(s.area for s, a in pairs if isinstance(a, Seen)) / area * (1 - skipped.get(frame, 0.0))
         why = (*reasons.pop(frame, ()), *failed)
         yield Case(frame, seen, looked, why, *stated)
     for frame, why_not in reasons.items():
@@ -146,8 +146,3 @@ def uncertified(bundle: Bundle) -> tuple[str, ...]:
     """Labels that are in every prediction set for want of independent groups; empty where the bundle has no sets."""
     sets = (bundle.card.get("conformal") or {}).get("sets") or {"labels": (), "certifiable": ()}
     return tuple(label for label, known in zip(sets["labels"], sets["certifiable"], strict=True) if not known)
-
-
-def _area(sample: Sample) -> int:
-    box = sample.core or sample.window
-    return box.width * box.height if box else sample.width * sample.height

@@ -81,6 +81,12 @@ class Sample:
     mm_per_px: tuple[float, float] | None = None
     provenance: Provenance = field(default_factory=dict)
 
+    @property
+    def area(self) -> int:
+        """Pixels that it answers for."""
+        box = self.core or self.window
+        return box.width * box.height if box else self.width * self.height
+
 
 @dataclass(frozen=True)
 class Finding:

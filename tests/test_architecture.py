@@ -10,6 +10,7 @@ import pytest
 
 import verticals
 from shared import taxonomy
+from shared.data import ingested
 from shared.vertical import Vertical
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,6 +184,7 @@ def test_every_vertical_keeps_the_contract(name: str, tmp_path: Path) -> None:
     assert found.samples and found.labels and found.truth
     assert all(labels.find(label) for label in found.labels.values())
     assert all((tmp_path / "out" / s.path).is_file() and s.group for s in found.samples)
+    assert ingested.unchanged(found, tmp_path / "out") is found, "ids start with the hash of their file"
 
 
 def test_the_public_names_are_a_decision() -> None:

@@ -106,7 +106,7 @@ def _samples(
 ) -> tuple[Ingested, Path]:
     home = source.parent if source.name == ingested.MANIFEST else source
     if ingested.is_ingested(home):
-        return ingested.load(home), home
+        return ingested.unchanged(ingested.load(home), home), home
     if vertical is not None and (bundle.card["tile"] or vertical.always_ingest):
         if out is None and vertical.always_ingest:
             raise ConfigError(

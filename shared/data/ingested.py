@@ -1,10 +1,13 @@
 """The folder that an ingest leaves: manifest, truth, and what could not be read, for later steps to account for."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from shared import atomic
+from shared.data import images
 from shared.data import manifest as manifests
 from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
@@ -54,6 +57,38 @@ def load(folder: Path) -> Ingested:
         skipped=record["skipped"],
         truth=read_truth(folder / TRUTH),
         summary=record["summary"],
+    )
+
+
+def unchanged(found: Ingested, folder: Path) -> Ingested:
+    """Without the Samples whose files are not what was ingested; their frames say so, and how much of them is gone.
+
+    Args:
+        found: What was loaded.
+        folder: Where its Samples' paths start.
+    """
+    wrong = {}
+    for path, identity in dict.fromkeys((s.path, s.id.split("@")[0]) for s in found.samples):
+        try:
+            if not images.content_hash(folder / path).startswith(identity):
+                wrong[path] = "was changed after the ingest, so that it is not examined; ingest again"
+        except DataError as error:
+            wrong[path] = str(error)
+    if not wrong:
+        return found
+    whole, gone = Counter[str](), Counter[str]()
+    problems = {}
+    for sample in found.samples:
+        whole[sample.frame] += sample.area
+        if sample.path in wrong:
+            gone[sample.frame] += sample.area
+            problems[sample.frame, sample.path] = Problem(sample.frame, f"{folder / sample.path}: {wrong[sample.path]}")
+    lost = {f: 1 - (1 - found.skipped.get(f, 0.0)) * (1 - gone[f] / whole[f]) for f in gone}
+    return replace(
+        found,
+        samples=tuple(s for s in found.samples if s.path not in wrong),
+        problems=(*found.problems, *problems.values()),
+        skipped={**found.skipped, **lost},
     )
 
 

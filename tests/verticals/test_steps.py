@@ -3,14 +3,16 @@ from pathlib import Path
 
 import cv2
 import pandas as pd
+import pytest
 
 from shared import decisions
-from shared.data import ingested
+from shared.data import images, ingested
 from shared.evaluate import SAMPLES, used_for_building
 from shared.inference import bundle as bundles
-from shared.records import Action, Finding, Review
+from shared.records import Action, Box, Finding, Review, Sample, Verdict
 from shared.review.items import Item
 from shared.review.store import Store
+from shared.vertical import Ingested
 from tests.conftest import texture
 from verticals.steps import predict_source, report_findings
 
@@ -79,3 +81,26 @@ def test_a_report_counts_the_verdicts_about_its_own_findings_and_what_was_taken_
     cv2.imwrite(str(source / ids[0]), texture("spot", 77))
     again = judged(plant, source, tmp_path / "again.jsonl")
     assert report_findings(again, truth=None, store=store, page=None)["review"]["confirm"] == 1
+
+
+def test_a_picture_that_was_changed_or_lost_after_the_ingest_is_not_examined(plant: Path, tmp_path: Path) -> None:
+    """Two pieces of one strip and three frames; a piece and a frame are overwritten, another frame is gone."""
+    folder, policy = tmp_path / "samples", tmp_path / "lenient.toml"
+    policy.write_text("threshold = 1.0\nnovelty_limit = 1000000.0\n")
+    (folder / "frames").mkdir(parents=True)
+    made = []
+    for name, frame, top in (("a0", "a", 0), ("a1", "a", 64), ("b", "b", 0), ("c", "c", 0), ("d", "d", 0)):
+        path = folder / "frames" / f"{name}.png"
+        cv2.imwrite(str(path), texture("ok", len(made)))
+        identity, box = images.content_hash(path)[:16], Box(0, 0, 64, 64)
+        made.append(Sample(f"{identity}@0,0,64,64", f"frames/{name}.png", 64, 64, box, box, frame, (0, top), frame))
+    ingested.save(Ingested(tuple(made), {}, skipped={"a": 0.2}), folder, "industrial")
+    for name in ("a1", "b"):
+        cv2.imwrite(str(folder / "frames" / f"{name}.png"), texture("scratch", 50))
+    (folder / "frames" / "c.png").unlink()
+    findings = tmp_path / "findings.jsonl"
+    predict_source(plant, folder, findings, policy=policy, threads=1, lines_to_stdout=False)
+    found = {line.decision.frame: line.decision for line in decisions.read(findings)}
+    assert {frame: d.examined for frame, d in found.items()} == {"a": pytest.approx(0.4), "b": 0.0, "c": 0.0, "d": 1.0}
+    assert {f for f, d in found.items() if d.verdict is Verdict.NOT_EXAMINED} == {"a", "b", "c"}
+    assert all("was changed after the ingest" in found[frame].reasons[0] for frame in "ab")
