@@ -22,6 +22,14 @@ def end(c: sa.Connection) -> Head:
     return Head(row.length, row.hash)
 
 
+def hold(c: sa.Connection) -> None:
+    """Keep the end of the log until the transaction ends, so that nobody writes between a look and its row.
+
+    On a server the others wait here; a writer of SQLite has the whole file already.
+    """
+    c.execute(sa.select(tables.head.c.id).with_for_update())
+
+
 def check(c: sa.Connection, known: Head | None, store: str) -> None:
     """Go through the log from its first row.
 

@@ -30,8 +30,11 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-        self._reader = engine.execution_options(reading=True, **level)
+        self._reader, self._writer = engine.execution_options(reading=True), engine
+        if engine.dialect.name != "sqlite":
+            self._reader = self._reader.execution_options(isolation_level="REPEATABLE READ")
+            # Not stricter, even where the site's default is: a writer that has waited must see what the other wrote.
+            self._writer = engine.execution_options(isolation_level="READ COMMITTED")
         self.where = engine.url.render_as_string(hide_password=True)
 
     @classmethod
@@ -66,7 +69,7 @@ class Store:
             ReviewError: A judged item comes again with another picture: its verdict would hide what is in the new one.
         """
         by_id = {item.id: item for item in offered}
-        return self._write(lambda c: log.add(c, by_id, self.where))
+        return self._append(lambda c: log.add(c, by_id, self.where))
 
     def record(self, review: Review, *, shown: str | None = None) -> int:
         """Append one verdict; when this returns, it is on the disk.
@@ -86,7 +89,7 @@ class Store:
         if review.action in (Action.UNDO, *log.REMARKS):
             raise ReviewError(f"{review.item}: {review.action} is no verdict; call undo or remark")
         log.check(review)
-        return self._write(lambda c: log.record(c, review, shown, self.where))
+        return self._append(lambda c: log.record(c, review, shown, self.where))
 
     def remark(self, review: Review, *, shown: str | None = None) -> int:
         """Append what is no verdict: a reading before the answer is shown, or a signature below a verdict.
@@ -107,7 +110,7 @@ class Store:
         if review.action not in log.REMARKS:
             raise ReviewError(f"{review.item}: {review.action} is no remark; allowed are {', '.join(log.REMARKS)}")
         log.check(review)
-        return self._write(lambda c: log.remark(c, review, shown, self.where))
+        return self._append(lambda c: log.remark(c, review, shown, self.where))
 
     def claim(self, item: str, holder: str, seconds: float) -> bool:
         """Take an item onto one's screen for a while; all else that this reviewer held is free again.
@@ -154,7 +157,7 @@ class Store:
         Raises:
             ReviewError: The store does not answer.
         """
-        return self._write(lambda c: log.undo(c, reviewer, seconds))
+        return self._append(lambda c: log.undo(c, reviewer, seconds))
 
     def items(self) -> list[Item]:
         """All items, by id."""
@@ -214,13 +217,20 @@ class Store:
         """
         self._read(lambda c: chain.check(c, known, self.where))
 
+    def _append(self, work: Callable[[sa.Connection], T]) -> T:
+        def alone(c: sa.Connection) -> T:
+            chain.hold(c)
+            return work(c)
+
+        return self._write(alone)
+
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         for attempt in range(_TRIES):
             try:
-                with self._engine.begin() as connection:
+                with self._writer.begin() as connection:
                     return work(connection)
             except IntegrityError as error:
-                # Two writers followed the same row: one was first, the other takes the new end.
+                # Two put in the same row, e.g. a claim: one was first, the other finds it there.
                 if attempt == _TRIES - 1:
                     raise ReviewError(f"{self.where}: {tables.first_line(error)}; try again") from error
                 time.sleep(0.005 * (attempt + 1))
