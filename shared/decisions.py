@@ -78,9 +78,14 @@ def _unseen(case: Case, folder: Path) -> list[str]:
     return found
 
 
-def content(seen: Iterable[str]) -> str:
-    """What tells the content of a line from another: SHA-256 over the ids of its Samples, hexadecimal."""
-    return hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()
+def content(ids: Iterable[str]) -> str:
+    """One content hash of several Samples, in any order."""
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+
+
+def file_of(sample: str) -> str:
+    """The part of a Sample's id that stands for its whole file: the beginning of the file's content hash."""
+    return sample.partition("@")[0]
 
 
 def _shown(finding: Finding, samples: Mapping[str, Sample], folder: Path) -> dict[str, Any]:

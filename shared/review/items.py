@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from shared.decide import UNKNOWN
-from shared.decisions import Line, Shown
+from shared.decisions import Line, Shown, content, file_of
 from shared.records import Box, Decision, Finding, Verdict, as_json
 
 NOT_EXAMINED = Verdict.NOT_EXAMINED.value
@@ -23,7 +24,7 @@ class Item:
     """One thing that a person is asked about.
 
     Attributes:
-        id: The Finding's id, or the frame's name.
+        id: The Finding's id (with label and sample where several findings share it), or the frame's name.
         frame: The frame it is in.
         image: The file to show; empty where there is none.
         box: Where in that file's pixels; None means all of it.
@@ -70,9 +71,19 @@ class Item:
         return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()
 
     @property
-    def picture(self) -> tuple[str, ...]:
-        """What tells one picture from another: content hashes where known, else the file's path."""
-        return tuple(self.payload.get("samples", ())) or (self.image,)
+    def samples(self) -> tuple[str, ...]:
+        """Ids of what was looked at, or one content hash of it all; empty where neither is known."""
+        return tuple(self.payload.get("samples", ()))
+
+    def same_picture(self, other: "Item") -> bool:
+        """Whether both are about one picture, by content where it is known, else by the file's path."""
+        ours, theirs = self.samples, other.samples
+        if not ours or not theirs:
+            return (ours, self.image) == (theirs, other.image)
+        # Not their windows: cut into other tiles, the same place may be found from more or fewer of them.
+        if {file_of(sample) for sample in ours} == {file_of(sample) for sample in theirs}:
+            return True
+        return (content(ours),) == theirs or (content(theirs),) == ours
 
 
 def canonical(data: Mapping[str, Any]) -> str:
@@ -88,16 +99,26 @@ def items_of(lines: Iterable[Line], *, batch: str = "") -> Iterator[Item]:
     """
     for line in lines:
         decision = line.decision
-        notes, content = tuple(line.extra.get("notes", ())), str(line.extra.get("content", ""))
+        notes, known = tuple(line.extra.get("notes", ())), str(line.extra.get("content", ""))
         if decision.verdict is Verdict.PASS:
             continue
-        for finding in decision.findings:
+        ids = _ids(decision.findings)
+        for finding, identity in zip(decision.findings, ids, strict=True):
             carried = _carried(line) | _groups(line, finding)
-            yield _of_finding(finding, decision, line.shown.get(finding.id), batch, notes, carried)
+            yield _of_finding(identity, finding, decision, line.shown.get(finding.id), batch, notes, carried)
         if not decision.findings:
-            yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch, notes, content)
-        elif decision.examined < 1 and all(f.id != decision.frame for f in decision.findings):
-            yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch, notes, content)
+            yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch, notes, known)
+        elif decision.examined < 1 and decision.frame not in ids:
+            yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch, notes, known)
+
+
+def _ids(findings: Sequence[Finding]) -> list[str]:
+    """An id for each: its own, and where several findings share one, each also its label and first sample.
+
+    Not a number: if the next prediction gave them in another order, a verdict would hide the finding it was not about.
+    """
+    shared = Counter(finding.id for finding in findings)
+    return [f.id if shared[f.id] == 1 else f"{f.id}#{f.label}:{''.join(f.samples[:1])}" for f in findings]
 
 
 def _carried(line: Line) -> dict[str, Any]:
@@ -115,6 +136,7 @@ def _facts(decision: Decision) -> dict[str, Any]:
 
 
 def _of_finding(
+    identity: str,
     finding: Finding,
     decision: Decision,
     shown: Shown | None,
@@ -124,7 +146,7 @@ def _of_finding(
 ) -> Item:
     own = (finding.why,) if finding.why else decision.reasons
     return Item(
-        id=finding.id,
+        id=identity,
         frame=finding.frame,
         image=shown.image if shown else "",
         box=shown.box if shown else finding.region,
@@ -143,7 +165,7 @@ def _of_finding(
 
 
 def _of_frame(
-    decision: Decision, shown: Shown | None, verdict: Verdict, batch: str, notes: tuple[str, ...], content: str
+    decision: Decision, shown: Shown | None, verdict: Verdict, batch: str, notes: tuple[str, ...], known: str
 ) -> Item:
     return Item(
         id=decision.frame,
@@ -157,5 +179,5 @@ def _of_frame(
         reasons=(*decision.reasons, *notes),
         examined=decision.examined,
         batch=batch,
-        payload=json.loads(json.dumps(_facts(decision) | ({"samples": [content]} if content else {}))),
+        payload=json.loads(json.dumps(_facts(decision) | ({"samples": [known]} if known else {}))),
     )

@@ -1,6 +1,7 @@
 """What is written into a review store inside a transaction: items, and rows of the log, each chained to the last."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +25,7 @@ class Added:
 
     Attributes:
         new: Items that were not in the store.
-        replaced: Items nobody had judged yet, now as newly predicted.
+        replaced: Items nobody had judged yet, of the same pictures, now as newly predicted.
         kept: Items that are there already, or that were judged and stay as they were judged.
     """
 
@@ -33,8 +34,13 @@ class Added:
     kept: int
 
 
-def add(c: sa.Connection, by_id: dict[str, Item], where: str) -> Added:
+def add(c: sa.Connection, offered: Sequence[Item], where: str) -> Added:
     """Queue items, as :meth:`shared.review.store.Store.add_items` says."""
+    by_id: dict[str, Item] = {}
+    clash = set()
+    for item in offered:
+        clash |= _others({item.id: item}, by_id)
+        by_id[item.id] = item
     ids = list(by_id)
     old: dict[str, Item] = {}
     judged: set[str] = set()
@@ -42,11 +48,12 @@ def add(c: sa.Connection, by_id: dict[str, Item], where: str) -> Added:
         some = ids[start : start + _CHUNK]
         old |= {r.id: rows.item_of(r) for r in c.execute(sa.select(tables.items).where(tables.items.c.id.in_(some)))}
         judged |= set(c.scalars(sa.select(tables.reviews.c.item).where(tables.reviews.c.item.in_(some))))
-    clash = [i for i in judged if old[i].picture != by_id[i].picture]
+    clash |= _others(old, by_id)
     if clash:
         raise ReviewError(
-            f"{where}: {len(clash)} item(s), first {min(clash)!r}, were judged already on another picture; "
-            "use a new store for the new lot, or give its frames names of their own"
+            f"{where}: {len(clash)} of the {len(ids)} items, first {min(clash)!r}, would take the place of another "
+            f"picture of that name ({len(clash & judged)} judged already); nothing was added: review the new lot in a "
+            "store of its own (--store), or give its frames names of their own and predict again"
         )
     new = [item for item in by_id.values() if item.id not in old]
     changed = [i for i in old if i not in judged and old[i].digest != by_id[i].digest]
@@ -57,6 +64,11 @@ def add(c: sa.Connection, by_id: dict[str, Item], where: str) -> Added:
     for i in changed:
         c.execute(tables.items.update().where(tables.items.c.id == i).values(rows.of_item(by_id[i])))
     return Added(len(new), len(changed), len(old) - len(changed))
+
+
+def _others(there: Mapping[str, Item], coming: Mapping[str, Item]) -> set[str]:
+    """Ids under which another picture is there than the one that comes."""
+    return {i for i in there.keys() & coming.keys() if not there[i].same_picture(coming[i])}
 
 
 def record(c: sa.Connection, review: Review, shown: str | None, where: str) -> int:

@@ -63,13 +63,14 @@ class Store:
         return self.add_items(items_of(lines, batch=batch))
 
     def add_items(self, offered: Iterable[Item]) -> Added:
-        """Queue items, all or none; the same item twice is one item.
+        """Queue items, all or none; the same item twice is one item, as it came last.
 
         Raises:
-            ReviewError: A judged item comes again with another picture: its verdict would hide what is in the new one.
+            ReviewError: An item comes again with another picture. Judged, its verdict would hide what is in the new
+                one; not judged, nobody would ever see the old one.
         """
-        by_id = {item.id: item for item in offered}
-        return self._append(lambda c: log.add(c, by_id, self.where))
+        items = list(offered)
+        return self._append(lambda c: log.add(c, items, self.where))
 
     def record(self, review: Review, *, shown: str | None = None) -> int:
         """Append one verdict; when this returns, it is on the disk.

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
+from verticals import reviewing
+
 LOUPE = Path(sys.executable).parent / "loupe"
 
 
@@ -240,6 +242,23 @@ def test_a_review_store_that_is_no_database_is_refused_in_one_sentence(tmp_path:
     with closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE albums (name TEXT)")
     assert "is a database of something else" in refused("review", "industrial", "--store", foreign, "--no-open")
+
+
+def test_a_lot_with_the_frame_names_of_another_is_refused_in_one_sentence_and_queued_nowhere(tmp_path: Path) -> None:
+    store, box = tmp_path / "reviews.sqlite", {"x0": 1, "y0": 1, "x1": 9, "y1": 9}
+    for lot, sample in (("a", "a" * 16), ("b", "b" * 16)):
+        lines = []
+        for frame in ("001.png", f"only-{lot}.png"):
+            finding = {"frame": frame, "label": "SCR", "probability": 0.9, "risk": 0.9, "region": box}
+            decision = {"frame": frame, "verdict": "flag", "reasons": ["why"], "examined": 1.0, "shown": {}}
+            lines.append(json.dumps(decision | {"findings": [finding | {"samples": [sample]}]}))
+        (tmp_path / f"{lot}.jsonl").write_text("\n".join(lines))
+    assert reviewing.add_findings(tmp_path / "a.jsonl", str(store)).startswith("2 new")
+    said = refused("review", "industrial", "--findings", tmp_path / "b.jsonl", "--store", store, "--no-open")
+    assert "1 of the 2 items, first '001.png@1,1,8,8'" in said and "nothing was added: review the new lot" in said
+    with closing(sqlite3.connect(store)) as connection:
+        assert {row[0] for row in connection.execute("SELECT batch FROM items")} == {"a.jsonl"}
+        assert connection.execute("SELECT count(*) FROM items").fetchone() == (2,)
 
 
 def test_export_prints_one_json_object_and_refuses_in_one_sentence(

@@ -83,13 +83,6 @@ def test_a_new_prediction_replaces_an_item_until_it_is_judged(store: Store) -> N
     store.verify()
 
 
-def test_a_judged_item_with_another_picture_is_refused_and_nothing_is_added(store: Store) -> None:
-    store.record(verdict(0))
-    with pytest.raises(ReviewError, match="judged already on another picture"):
-        store.add([line("new"), line("f0", sample="another lot")])
-    assert store.count_items() == 5
-
-
 def test_a_verdict_comes_back_as_it_was_given_with_the_number_of_its_row(store: Store) -> None:
     given = verdict(2, Action.RELABEL, label="CRK", note="see lot 7, 'Ü'")
     assert [store.record(verdict(1)), store.record(given)] == [1, 2]
