@@ -21,10 +21,12 @@ class Shown:
     Attributes:
         image: The file.
         box: The finding's region in that file's pixels; None means the whole image.
+        file: The beginning of the file's content hash when it was examined; empty where that is not known.
     """
 
     image: str
     box: Box | None = None
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def line(decision: Decision, case: Case, folder: Path, **extra: Any) -> dict[str
     by_id = {seen.sample.id: seen.sample for seen in case.seen}
     pictures = {f.id: _shown(f, by_id, folder) for f in decision.findings}
     if case.seen:
-        pictures.setdefault(decision.frame, {"image": str((folder / case.seen[0].sample.path).resolve()), "box": None})
+        pictures.setdefault(decision.frame, _picture(case.seen[0].sample, folder))
     # Another strip may come under the same name tomorrow: a verdict belongs to this content.
     seen = [seen.sample.id for seen in case.seen] or _unseen(case, folder)
     groups = {i: by_id[i].group for f in decision.findings for i in f.samples if i in by_id}
@@ -90,14 +92,18 @@ def file_of(sample: str) -> str:
 
 def _shown(finding: Finding, samples: Mapping[str, Sample], folder: Path) -> dict[str, Any]:
     sample = samples[finding.samples[0]]
-    path = str((folder / sample.path).resolve())
+    whole = _picture(sample, folder)
     if finding.region is None:
-        return {"image": path, "box": None}
+        return whole
     # A long strip lies in several files; the finding is shown in the file of its first tile.
     corner = (sample.window.x0, sample.window.y0) if sample.window else (0, 0)
     box = finding.region.shifted(corner[0] - sample.origin[0], corner[1] - sample.origin[1])
     inside = (max(box.x0, 0), max(box.y0, 0), box.x1, box.y1)
-    return {"image": path, "box": dict(zip(("x0", "y0", "x1", "y1"), inside, strict=True))}
+    return whole | {"box": dict(zip(("x0", "y0", "x1", "y1"), inside, strict=True))}
+
+
+def _picture(sample: Sample, folder: Path) -> dict[str, Any]:
+    return {"image": str((folder / sample.path).resolve()), "box": None, "file": file_of(sample.id)}
 
 
 @contextmanager
@@ -128,7 +134,7 @@ def _parse(lines: Iterable[str], path: Path) -> Iterator[Line]:
         try:
             record = json.loads(content)
             shown = {
-                key: Shown(value["image"], Box(**value["box"]) if value["box"] else None)
+                key: Shown(value["image"], Box(**value["box"]) if value["box"] else None, str(value.get("file", "")))
                 for key, value in record["shown"].items()
             }
             yield Line(decision_from_json(record), shown, record)

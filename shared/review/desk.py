@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from shared.errors import ReviewError
+from shared.errors import DataError, ReviewError
 from shared.records import Action, Review, Verdict
-from shared.review import order
+from shared.review import order, unchanged
 from shared.review.items import Item
 from shared.review.log import now
 from shared.review.store import Store
@@ -67,9 +67,12 @@ class Desk:
         """
         count = self.store.count_items()
         if count != self._known_items:
+            present = self.find(self._current)
             self.arrivals = self.store.arrivals()
             self.items = self._arrange(self.store.items(), self.arrivals)
             self._known_items = count
+            if present is not None and present != self.find(present.id):
+                self._turn_to(present.id)  # what is on the screen was renewed: it is looked at anew
         for review in self.store.reviews(after=self._seq):
             self._seq += 1
             if review.action is Action.UNDO:
@@ -141,10 +144,6 @@ class Desk:
         if self._current is not None and self._since is not None:
             self._looked[self._current], self._since = self._elapsed(), None
 
-    def may_be_ok(self) -> bool:
-        """Whether OK is a possible answer: what cannot be seen is never OK."""
-        return self.visible
-
     def judge(self, turn: int, action: Action, label: str = "", note: str = "") -> bool:
         """Record a verdict on the present item.
 
@@ -160,18 +159,16 @@ class Desk:
         item = self._pressed(turn)
         if item is None:
             return False
-        if action is Action.REJECT and not self.may_be_ok():
-            self.message = "Not recorded: what cannot be seen cannot be called OK."
-            return False
         if action is Action.RELABEL and label == item.label:
             action = Action.CONFIRM
         stands = {Action.CONFIRM: item.label, Action.REJECT: self._ok_label}.get(action, label)
+        if stands == self._ok_label and not self._saw(item, "called OK"):
+            return False
         review = Review(item.id, action, stands, self.reviewer, now(), self._elapsed(), note.strip())
         try:
             number = self.store.record(review, shown=item.digest)
         except ReviewError as error:
-            self.message = f"Not recorded: {error}"
-            return False
+            return self._refused(error)
         self.message = f"Recorded as no. {number}: {item.id} is {stands}"
         self._turn_to(None)
         return True
@@ -191,17 +188,14 @@ class Desk:
         item = self._pressed(turn)
         if item is None:
             return False
-        if not self.may_be_ok():
-            self.message = "Not recorded: what cannot be seen cannot be read."
+        if not self._saw(item, "read"):
             return False
         said = Review(item.id, Action.READ, label, self.reviewer, now(), self._elapsed(), note)
         try:
-            number = self.store.remark(said, shown=item.digest)
-            if verdict is not None:
-                self.store.record(replace(said, action=verdict, at=now()), shown=item.digest)
+            alone = replace(said, action=verdict) if verdict is not None else None
+            number = self.store.remark(said, shown=item.digest, verdict=alone)
         except ReviewError as error:
-            self.message = f"Not recorded: {error}"
-            return False
+            return self._refused(error)
         self.readings[item.id, self.reviewer] = said
         self.message = f"Your reading is recorded as no. {number}"
         self._looked.pop(item.id, None)
@@ -255,6 +249,22 @@ class Desk:
             self.message = "Not recorded: the key came before the picture could be looked at."
             return None
         return self.find(self._current)
+
+    def _saw(self, item: Item, what: str) -> bool:
+        """Whether the person can have looked at the item's own picture; if not, ``message`` says why."""
+        try:
+            unchanged.check(item)
+        except DataError as error:
+            self.message = f"Not recorded: {error}"
+            return False
+        if not self.visible:
+            self.message = f"Not recorded: what cannot be seen cannot be {what}."
+        return self.visible
+
+    def _refused(self, error: ReviewError) -> bool:
+        self.message = f"Not recorded: {error}"
+        self._known_items = -1  # an item that was renewed does not change their number
+        return False
 
     def _elapsed(self) -> float:
         before = self._looked.get(self._current or "", 0.0)

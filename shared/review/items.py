@@ -17,6 +17,8 @@ CARRIED = ("probabilities", "possible", "nearest")
 """What of a line goes with its finding, where the line has it; a vertical's page may show it."""
 GROUPS = "groups"
 """Key of a line and of a payload: group of each picture by its id, which an update must not tear apart."""
+FILE = "file"
+"""Key of a frame's payload: the beginning of the content hash of the file that is shown, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def _of_finding(
 def _of_frame(
     decision: Decision, shown: Shown | None, verdict: Verdict, batch: str, notes: tuple[str, ...], known: str
 ) -> Item:
+    about = {"samples": [known] if known else [], FILE: shown.file if shown else ""}
     return Item(
         id=decision.frame,
         frame=decision.frame,
@@ -179,5 +182,5 @@ def _of_frame(
         reasons=(*decision.reasons, *notes),
         examined=decision.examined,
         batch=batch,
-        payload=json.loads(json.dumps(_facts(decision) | ({"samples": [known]} if known else {}))),
+        payload=json.loads(json.dumps(_facts(decision) | {k: v for k, v in about.items() if v})),
     )

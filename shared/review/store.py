@@ -92,7 +92,7 @@ class Store:
         log.check(review)
         return self._append(lambda c: log.record(c, review, shown, self.where))
 
-    def remark(self, review: Review, *, shown: str | None = None) -> int:
+    def remark(self, review: Review, *, shown: str | None = None, verdict: Review | None = None) -> int:
         """Append what is no verdict: a reading before the answer is shown, or a signature below a verdict.
 
         Its place in the chain is the proof of the order: a reading stands before the verdict of the same person.
@@ -101,6 +101,7 @@ class Store:
             review: A READ (one per person and item, before any verdict stands) or a SIGN (by the person whose verdict
                 stands).
             shown: As for :meth:`record`.
+            verdict: What the same person says of the same item at once; recorded with it, or neither is.
 
         Returns:
             The number of its row.
@@ -110,8 +111,16 @@ class Store:
         """
         if review.action not in log.REMARKS:
             raise ReviewError(f"{review.item}: {review.action} is no remark; allowed are {', '.join(log.REMARKS)}")
-        log.check(review)
-        return self._append(lambda c: log.remark(c, review, shown, self.where))
+        for row in (review, *([verdict] if verdict is not None else [])):
+            log.check(row)
+
+        def work(c: sa.Connection) -> int:
+            number = log.remark(c, review, shown, self.where)
+            if verdict is not None:
+                log.record(c, verdict, shown, self.where)
+            return number
+
+        return self._append(work)
 
     def claim(self, item: str, holder: str, seconds: float) -> bool:
         """Take an item onto one's screen for a while; all else that this reviewer held is free again.

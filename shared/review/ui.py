@@ -218,15 +218,15 @@ def _work(this: Page) -> None:
 
 
 def _picture(this: Page, item: Item) -> View | None:
-    item = this.parts.view(this, item) if this.parts.view is not None else item
+    drawn = this.parts.view(this, item) if this.parts.view is not None else item
     try:
-        seen = _viewer().get(item, this.desk.camera, this.canvas_wh)
+        seen = _viewer().get(item, this.desk.camera, this.canvas_wh, drawn=drawn)
     except DataError as error:
         with st.container(height=this.canvas_wh[1], border=False):
             st.error(texts.plain(str(error)))
         return None
     st.image(seen.png, width=this.canvas_wh[0], output_format="PNG", alt=item.id)
-    _view_keys(this, item, seen)
+    _view_keys(this, drawn, seen)
     return seen
 
 

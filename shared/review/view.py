@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shared.data import images
 from shared.errors import DataError
 from shared.records import Box
+from shared.review import unchanged
 from shared.review.items import Item
 
 STEPS = (1 / 32, 1 / 24, 1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 1, 2, 3, 4, 6, 8, 12, 16)
@@ -101,7 +102,7 @@ def render(item: Item, camera: Camera, canvas_wh: tuple[int, int]) -> View:
     """Draw an item.
 
     Raises:
-        DataError: There is no picture, or it cannot be read.
+        DataError: There is no picture, it cannot be read, or it is not the one that was examined.
     """
     if not item.image:
         raise DataError(f"{item.frame}: there is no picture of it; scan or photograph it again")
@@ -111,6 +112,7 @@ def render(item: Item, camera: Camera, canvas_wh: tuple[int, int]) -> View:
     scale = magnification(size_wh, box, camera, canvas_wh)
     part = window(size_wh, box, camera, canvas_wh)
     pixels = images.read(path, window=part)
+    unchanged.check(item, anew=False)  # after the pixels: a file that is replaced in between is found
     wide, high = (max(1, min(c, round(n * scale))) for c, n in zip(canvas_wh, (part.width, part.height), strict=True))
     how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
     canvas = np.full((canvas_wh[1], canvas_wh[0], 3), _BACKGROUND, np.uint8)  # (H, W, RGB)
@@ -143,7 +145,7 @@ def _outline(canvas: NDArray[np.uint8], box: Box, scale: float, corner: tuple[in
     cv2.rectangle(canvas, (x0, y0), (x1, y1), _YELLOW, 1)
 
 
-Key = tuple[str, str, Box | None, Camera, tuple[int, int]]
+Key = tuple[str, str, Box | None, Camera, tuple[int, int], tuple[int, ...]]
 
 
 class Viewer:
@@ -156,7 +158,14 @@ class Viewer:
 
     def prefetch(self, item: Item, camera: Camera, canvas_wh: tuple[int, int]) -> Future[View]:
         """Begin to draw, or give what is drawn already."""
-        key = (item.id, item.image, item.box, camera, canvas_wh)
+        key = (
+            item.id,
+            unchanged.examined(item) + item.image,
+            item.box,
+            camera,
+            canvas_wh,
+            unchanged.written(item.image),
+        )
         with self._lock:
             future = self._views.get(key)
             if future is None or (future.done() and future.exception()):
@@ -167,10 +176,19 @@ class Viewer:
                 self._views.popitem(last=False)
         return future
 
-    def get(self, item: Item, camera: Camera, canvas_wh: tuple[int, int]) -> View:
+    def get(self, item: Item, camera: Camera, canvas_wh: tuple[int, int], *, drawn: Item | None = None) -> View:
         """The drawn view.
 
+        Args:
+            item: What is looked at.
+            camera: How.
+            canvas_wh: Pixels across and down.
+            drawn: Whose picture stands in place of the item's own, e.g. the same with a map over it.
+
         Raises:
-            DataError: There is no picture, or it cannot be read.
+            DataError: There is no picture, it cannot be read, or the item's is not the one that was examined.
         """
+        if drawn is not None and drawn.image != item.image:
+            unchanged.check(item)
+            item = replace(drawn, payload={})
         return self.prefetch(item, camera, canvas_wh).result()

@@ -18,7 +18,8 @@ def test_what_was_not_examined_has_no_score(verdict: Verdict) -> None:
     case = Case("a.png", (SEEN,), 1.0, (), None, None)
     written = decisions.line(Decision("a.png", verdict, ("why",)), case, Path("/pictures"))
     assert ("probabilities" in written) == (verdict is not Verdict.NOT_EXAMINED)
-    assert written["shown"] == {"a.png": {"image": "/pictures/a.png", "box": None}}
+    assert written["shown"] == {"a.png": {"image": "/pictures/a.png", "box": None, "file": SEEN.sample.id}}
+
 
 
 def unseen(folder: Path, name: str = "part-7.png") -> str:

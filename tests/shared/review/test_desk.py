@@ -1,11 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from shared.data import images
 from shared.errors import ReviewError
 from shared.records import Action, Verdict
+from shared.review import log
 from shared.review.desk import LOOK_S, Desk
-from shared.review.items import NOT_EXAMINED, Item
+from shared.review.items import FILE, NOT_EXAMINED, Item
 from shared.review.store import Store
 
 
@@ -86,6 +89,8 @@ def test_what_cannot_be_seen_is_never_ok_but_may_be_anything_else(store: Store, 
     desk.reviewer = "Anna"
     look(desk, clock, visible=False)
     assert not desk.judge(desk.turn, Action.REJECT)
+    assert store.reviews() == []
+    assert not desk.judge(desk.turn, Action.RELABEL, "OK") and "cannot be called OK" in desk.message
     assert store.reviews() == []
     assert desk.judge(desk.turn, Action.RELABEL, "CRK")
     look(desk, clock, visible=False)
@@ -194,11 +199,64 @@ def test_a_reading_without_an_answer_is_the_verdict_too(store: Store, clock: Clo
     assert look(desk, clock) == "i1"
 
 
+def test_a_reading_that_is_the_verdict_too_is_recorded_with_it_or_not_at_all(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = seat(store, clock)
+
+    def fail(*_arguments: object) -> int:
+        raise ReviewError("the machine stops here")
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(log, "record", fail)
+        assert not desk.commit(desk.turn, "CRK", "sure", verdict=Action.RELABEL)
+    assert store.reviews() == []
+    look(desk, clock)
+    assert desk.commit(desk.turn, "CRK", "sure", verdict=Action.RELABEL)
+    assert store.standing()["i0"].label == "CRK"
+
+
 def test_what_cannot_be_seen_is_not_read(store: Store, clock: Clock) -> None:
     desk = Desk(store, severity={}, clock=clock)
     desk.reviewer = "Anna"
     look(desk, clock, visible=False)
     assert not desk.commit(desk.turn, "CRK", "") and "cannot be read" in desk.message and not store.reviews()
+
+
+def test_an_item_that_was_renewed_on_the_screen_is_shown_anew_and_judged_then(store: Store, clock: Clock) -> None:
+    desk = seat(store, clock)
+    (present,) = (i for i in store.items() if i.id == "i0")
+    assert store.add_items([replace(present, label="CRK")]).replaced == 1
+    assert not desk.judge(desk.turn, Action.CONFIRM) and "look at it again" in desk.message
+    turn = desk.turn
+    assert look(desk, clock) == "i0"
+    assert not desk.judge(turn, Action.CONFIRM), "a key that was meant for the old finding"
+    assert desk.judge(desk.turn, Action.CONFIRM) and store.standing()["i0"].label == "CRK"
+
+
+@pytest.mark.parametrize("becomes", ["another picture", None])
+def test_a_picture_that_was_changed_or_is_gone_since_it_was_shown_is_not_ok_and_not_read(
+    store: Store, clock: Clock, tmp_path: Path, becomes: str | None
+) -> None:
+    file = tmp_path / "part.png"
+    file.write_text("the part with the scratch")
+    known = images.content_hash(file)[:16]
+    place, whole = Item("a@1", "a", str(file), None, "SCR", 0.9, 1.0), Item("b", "b", str(file), None, "SCR", 0.9, 1.0)
+    payloads = {"samples": [f"{known}@0,0,64,64"]}, {"samples": ["f" * 64], FILE: known}
+    store.add_items([replace(i, payload=p) for i, p in zip((place, whole), payloads, strict=True)])
+    desk = seat(store, clock)
+    file.unlink() if becomes is None else file.write_text(becomes)
+    for item in ("a@1", "b"):
+        assert look(desk, clock) == item
+        assert not desk.judge(desk.turn, Action.REJECT) and not desk.judge(desk.turn, Action.RELABEL, "OK")
+        assert not desk.commit(desk.turn, "SCR", "")
+        assert ("holds another picture now" if becomes else "cannot be read") in desk.message
+        desk.skip(desk.turn)
+    assert store.reviews() == []
+    file.write_text("the part with the scratch")
+    while look(desk, clock) != "a@1":
+        desk.skip(desk.turn)
+    assert desk.judge(desk.turn, Action.REJECT)
 
 
 def test_another_order_keeps_the_present_item(store: Store, clock: Clock) -> None:

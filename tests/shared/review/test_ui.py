@@ -107,6 +107,24 @@ def test_a_missing_picture_is_one_line_and_can_be_anything_but_ok(store: Store) 
     assert [r.item for r in store.reviews()] == ["h@50"]
 
 
+def test_a_picture_that_was_changed_since_it_was_examined_is_one_line_and_can_be_anything_but_ok(
+    store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "f.png"
+    seen = {"samples": [images.content_hash(path)[:16]]}
+    store.add_items([Item("a", "a", str(path), None, "CRK", 1.0, 1.0, 2.0, payload=seen)])
+    test = page(store)
+    ok = next(b for b in test.button if b.label.startswith("OK"))
+    images.write_png(path, np.full((300, 400, 3), 99, np.uint8))
+    ok.click().run()
+    assert not test.exception and store.reviews() == []
+    (error,) = test.error
+    assert "was changed after it was examined as a" in error.value
+    assert next(b for b in test.button if b.label.startswith("OK")).disabled
+    press(test, "It is: crack")
+    assert [(r.item, r.action) for r in store.reviews()] == [("a", Action.CONFIRM)]
+
+
 def test_undo_brings_the_item_back(store: Store) -> None:
     test = press(press(page(store), "OK"), "Undo")
     assert store.standing() == {}

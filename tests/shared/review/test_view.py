@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -117,6 +118,22 @@ def test_a_missing_picture_is_one_sentence_and_is_looked_for_again(tmp_path: Pat
     if path:
         picture(tmp_path).rename(path)
         assert viewer.get(item(path, None), Camera(), CANVAS).size_wh == (1000, 700)
+
+
+def test_another_picture_in_the_place_of_the_one_that_was_examined_is_not_shown(tmp_path: Path) -> None:
+    path, viewer = picture(tmp_path), Viewer()
+    one = replace(item(path), payload={"samples": [f"{images.content_hash(path)[:16]}@0,0,64,64"]})
+    examined, before = path.read_bytes(), viewer.get(one, Camera(), CANVAS)
+    images.write_png(path, np.full((700, 1000, 3), 120, np.uint8))
+    with pytest.raises(DataError, match=r"frame\.png: was changed after it was examined as f"):
+        viewer.get(one, Camera(), CANVAS)
+    over = tmp_path / "map.png"
+    images.write_png(over, np.full((700, 1000, 3), 60, np.uint8))
+    with pytest.raises(DataError, match="holds another picture now"):
+        viewer.get(one, Camera(), CANVAS, drawn=replace(one, image=str(over)))
+    path.write_bytes(examined)
+    assert viewer.get(one, Camera(), CANVAS) == before
+    assert decoded(viewer.get(one, Camera(), CANVAS, drawn=replace(one, image=str(over), box=None))).max() == 60
 
 
 def test_a_prefetched_view_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
