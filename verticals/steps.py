@@ -195,6 +195,7 @@ def _reviews(store: str | None, lines: Sequence[decisions.Line]) -> tuple[list[R
     """Readings, standing verdicts and undos about these findings; and how many verdicts are about others."""
     if store is None:
         return [], 0
+    from shared.review.items import items_of
     from shared.review.store import Store
 
     opened = Store.open(store)
@@ -202,14 +203,7 @@ def _reviews(store: str | None, lines: Sequence[decisions.Line]) -> tuple[list[R
         log, standing, items = opened.reviews(), list(opened.standing().values()), opened.items()
     finally:
         opened.close()
-    by_id = {name: line for line in lines for name in (line.decision.frame, *(f.id for f in line.decision.findings))}
-    mine = {item.id for item in items if item.id in by_id and _same_picture(item.picture, by_id[item.id])}
+    offered = {item.id: item for item in items_of(lines)}
+    mine = {item.id for item in items if item.id in offered and item.same_picture(offered[item.id])}
     told = [*(review for review in log if review.action in (Action.READ, Action.UNDO)), *standing]
     return [review for review in told if review.item in mine], sum(review.item not in mine for review in standing)
-
-
-def _same_picture(picture: Sequence[str], line: decisions.Line) -> bool:
-    """Whether an item shows the pixels that a line is about: another part may have come under the same name."""
-    content = line.extra.get("content", "")
-    known = {content, *(sample for finding in line.decision.findings for sample in finding.samples)}
-    return not content or decisions.content(picture) == content or not known.isdisjoint(picture)

@@ -21,7 +21,6 @@ def test_what_was_not_examined_has_no_score(verdict: Verdict) -> None:
     assert written["shown"] == {"a.png": {"image": "/pictures/a.png", "box": None, "file": SEEN.sample.id}}
 
 
-
 def unseen(folder: Path, name: str = "part-7.png") -> str:
     case = Case(name, (), 0.0, (Problem(name, "is empty (0 bytes)"),), None, None)
     return str(decisions.line(Decision(name, Verdict.NOT_EXAMINED, ("why",)), case, folder)["content"])
