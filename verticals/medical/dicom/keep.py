@@ -2,7 +2,8 @@
 
 ``objects/`` holds what may be read, one file per SOP Instance UID, whoever sent it and how often. ``quarantine/`` holds
 what a person must look at: another object under a UID that is taken, with a JSON of the reason beside it. Names are
-hashes of UIDs, because UIDs of some makers hold patient numbers and dates. Nothing is kept until file and folder have
+hashes of UIDs, because UIDs of some makers hold patient numbers and dates. Objects name patients: folders and files are
+for their owner alone. Nothing is kept until file and folder have
 reached the disk.
 """
 
@@ -19,6 +20,8 @@ from pathlib import Path
 from shared.errors import DataError, require
 
 OBJECTS, QUARANTINE, INCOMING = "objects", "quarantine", ".incoming"
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would otherwise turn line feeds into two bytes."""
 
 
 class Kept(StrEnum):
@@ -40,9 +43,11 @@ class Identity:
 
 
 def make_folders(folder: Path) -> None:
-    """Make what is missing of the inbox's folders."""
+    """Make what is missing of the inbox's folders; they are for their owner alone, also those of an earlier version."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for part in (OBJECTS, QUARANTINE, INCOMING):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / part).mkdir(mode=0o700, exist_ok=True)
+        (folder / part).chmod(0o700)
 
 
 def prepare(folder: Path) -> None:
@@ -118,7 +123,7 @@ def _place(folder: Path, data: bytes, final: Path) -> bool:
     """
     temporary = folder / INCOMING / secrets.token_hex(16)
     try:
-        with temporary.open("wb") as stream:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600), "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

@@ -193,6 +193,16 @@ def test_a_duplicate_is_kept_once_and_another_object_of_the_same_uid_is_put_asid
     assert dcmread(note.with_suffix(".dcm")).PixelData == dcmread(other).PixelData
     assert "stored" in caplog.text and "known" in caplog.text and "quarantined" in caplog.text
     assert "Doe" not in caplog.text and "4711" not in caplog.text and "1.2.3.1" not in caplog.text
+    modes = {p.stat().st_mode & 0o777 for p in folder.rglob("*") if p.is_file()}
+    assert modes == {0o600}, "objects name patients"
+    assert {p.stat().st_mode & 0o777 for p in (folder, *folder.iterdir()) if p.is_dir()} == {0o700}
+
+
+def test_folders_of_an_earlier_inbox_are_closed_to_others(tmp_path: Path) -> None:
+    (tmp_path / keep.OBJECTS).mkdir()
+    (tmp_path / keep.OBJECTS).chmod(0o755)
+    keep.prepare(tmp_path)
+    assert (tmp_path / keep.OBJECTS).stat().st_mode & 0o777 == 0o700
 
 
 def test_an_object_that_is_too_large_is_not_received(tmp_path: Path) -> None:
