@@ -28,6 +28,7 @@ from verticals.medical.reading import (  # noqa: E402
     frequency,
     page_policy,
     reports,
+    sign_off,
     telling,
     timeline,
     visits,
@@ -217,6 +218,8 @@ def _answer(this: Page, item: Item, visible: bool) -> None:
     st.markdown(f"##### {texts.plain(telling.headline(item, texts.name(this.taxonomy, item.label)))}")
     _picture_keys(this, item)
     with st.container(height=_FACTS - 40 * (own is not None), border=False, gap="xsmall", key="facts"):
+        if said := sign_off.outdated(desk, item):
+            st.error(texts.plain(said))
         _grounds(item)
         _about(this, item)
     ui.ask_name(this)

@@ -185,6 +185,13 @@ def test_five_cases_are_read_blind_by_keyboard_and_signed_so_that_the_reports_ar
     tab.keyboard.press("l")
     tab.get_by_text("changed name").wait_for()
     assert disclaimed(tab)
+    tab.keyboard.press("l")
+    tab.get_by_text("Everything is judged").wait_for()
+    time.sleep(1)
+    tab.keyboard.press("u")
+    tab.get_by_text("is VERIFIED by Berg, Anna and still states").wait_for()
+    tab.keyboard.press("s")
+    tab.get_by_text("A signature cannot be undone").wait_for()
 
 
 def read_back(store: Store, folder: Path) -> None:

@@ -40,8 +40,11 @@ def waiting(this: Page, *, hidden: bool) -> None:
     upcoming = desk.upcoming()
     rule = "by waiting time alone, so that the order says nothing of the answers" if hidden else "by urgency"
     st.markdown(f"##### Worklist: {len(upcoming)} pictures, {rule}")
-    st.caption("Waiting is counted from arrival in the review store; what has waited longest comes first.")
-    html(telling.table(worklist.table(upcoming[:_FEW], desk.arrivals, hidden=hidden)))
+    st.caption(
+        "Waiting is counted from arrival in the review store; of equals what has waited longest comes first. Number 1 "
+        "is on the screen now, the others come up in the order of their numbers: what was skipped comes last."
+    )
+    html(telling.table(worklist.table(upcoming, desk.arrivals, hidden=hidden)[:_FEW]))
     if pairs := agreement.pairs([*desk.readings.values(), *desk.standing.values()]):
         st.markdown("##### What seeing the answer did (95 % intervals)")
         html(telling.readings_table(agreement.of_items(pairs, desk.items)))
@@ -56,12 +59,19 @@ def sign_off(this: Page, folder: reports.Folder | None, beside: Path) -> None:
         beside: Where they would lie.
     """
     st.markdown("##### Sign off")
+    for item in this.desk.items:
+        if said := signing.outdated(this.desk, item):
+            st.error(texts.plain(f"{item.frame}: {said}."))
     if folder is None:
+        others = ", ".join(str(path) for path in reports.folders_in(beside.parent))
+        there = f" There are reports in {texts.plain(others)}." if others else ""
         st.info(
-            f"There are no reports in {texts.plain(str(beside))}. Write them with "
-            "`loupe structured-report FINDINGS SOURCE --bundle BUNDLE -o reports`."
+            f"There are no reports in {texts.plain(str(beside))}.{there} Write them with `loupe structured-report "
+            'FINDINGS SOURCE --bundle BUNDLE -o reports`, or name the folder that holds them: `reports = "FOLDER"` '
+            "in the file that `loupe review` gets after `--policy`."
         )
         return
+    st.caption(f"Reports in {texts.plain(str(folder.path))}")
     ready, hindered = signing.waiting(this.desk, folder)
     html(telling.table([telling.to_sign(item, verdict) for item, verdict in ready]))
     for sentence in hindered:

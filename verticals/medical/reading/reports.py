@@ -161,6 +161,11 @@ def _read(folder: Path, _written: int) -> Folder:
         raise DataError(f"{folder / INDEX}: cannot be read ({error!r}); run loupe structured-report again") from error
 
 
+def folders_in(place: Path) -> tuple[Path, ...]:
+    """Folders of reports that lie in a folder, whatever they are called."""
+    return tuple(sorted(index.parent for index in place.glob(f"*/{INDEX}")))
+
+
 def map_of(folder: Folder | None, item: Item) -> Path | None:
     """The picture with the map of this very answer over it; None where there is none."""
     entry = folder.entries.get(item.frame) if folder is not None else None

@@ -87,7 +87,10 @@ class Signed:
 def hindrance(item: Item, entry: Entry | None) -> str:
     """Why the report of a judged item cannot be signed, in one sentence; empty where it can."""
     if entry is None:
-        return f"{item.frame}: has no report; write them with loupe structured-report"
+        return (
+            f"{item.frame}: has no report in the folder of reports; write them with loupe structured-report, or name "
+            "the folder that holds it (reports, in the file after --policy)"
+        )
     if entry.verdict == "not_examined":
         return f"{item.frame}: its report says that nothing was examined, which nobody can verify"
     if entry.label != item.label or entry.samples != tuple(item.payload.get("samples", ())):
@@ -107,6 +110,29 @@ def already(verdict: Review, signed: Review | None) -> bool:
         return bool(json.loads(signed.note).get("verdict_at") == verdict.at)
     except (ValueError, AttributeError):
         return False
+
+
+def outdated(desk: Desk, item: Item) -> str:
+    """What a signed report of an item still says although its verdict does not stand any more; empty where it does.
+
+    Args:
+        desk: The reviewer's session.
+        item: The item.
+    """
+    signed, standing = desk.signed.get(item.id), desk.standing.get(item.id)
+    if signed is None or (standing is not None and already(standing, signed)):
+        return ""
+    try:
+        said = json.loads(signed.note)
+        report, name = str(said["report"]), str(said["name"]).replace("^", ", ")
+    except (ValueError, KeyError, TypeError):
+        report, name = "a report", signed.reviewer
+    what = "changed after that" if standing is not None else "taken back"
+    return (
+        f"{report} is VERIFIED by {name} and still states {spoken(Answer(signed.label))}, which was {what}. A "
+        "signature cannot be undone: judge and sign (S) again, so that a new report supersedes it, and tell whoever "
+        "has the old one"
+    )
 
 
 def note(signed: Signed, signature: Signature, verdict: Review) -> str:

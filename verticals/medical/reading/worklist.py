@@ -54,16 +54,17 @@ def waited(arrived: str | None, now: datetime | None = None) -> str:
 
 
 def table(items: Sequence[Item], arrivals: Mapping[str, str], *, hidden: bool) -> list[dict[str, str]]:
-    """Rows of the worklist for a person, in the order given.
+    """Rows of the worklist for a person, by urgency, or by waiting time where answers are hidden.
 
     Args:
-        items: Those that wait.
+        items: Those that wait, in the order in which they come up, which is another one where some were skipped; each
+            row has its place there.
         arrivals: When they came, by id.
         hidden: Whether the model's answers are not to be shown.
     """
-    rows = []
-    for place, item in enumerate(items, start=1):
-        urgency = urgency_of(item)
+    rows, places = [], {item.id: place for place, item in enumerate(items, start=1)}
+    for item in (by_waiting if hidden else by_urgency)(items, arrivals):
+        urgency, place = urgency_of(item), places[item.id]
         row = {"#": str(place), "picture": item.frame, "waiting": waited(arrivals.get(item.id))}
         if not hidden:
             row["suggested urgency"] = "NOT EXAMINED" if urgency is None else URGENCY[urgency]

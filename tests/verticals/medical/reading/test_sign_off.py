@@ -13,6 +13,7 @@ import pytest
 from shared.errors import DataError
 from shared.records import Action, Review
 from shared.review.desk import Desk
+from shared.review.items import Item
 from shared.review.log import now
 from shared.review.store import Store
 from verticals.medical.dicom import secondary_capture
@@ -144,15 +145,35 @@ def test_only_what_this_reader_judged_and_what_is_still_that_picture_is_signed(r
     assert len(list(reported.reports.glob("*.verified-*.dcm"))) == 1
     desk.refresh()
     assert sign_off.waiting(desk, folder)[0] == [], "a signed verdict does not wait any more"
+    assert sign_off.outdated(desk, ready[0][0]) == ""
     row = store.reviews()[-1]
     told = json.loads(row.note)
     assert row.action is Action.SIGN and told["name"] == "Müller^Eva Maria" and len(told["sha256"]) == 64
     store.verify()
     store.undo("Eva")  # the verdict on CASE2, which is the latest
     store.undo("Eva")
+    desk.refresh()
+    said = sign_off.outdated(desk, ready[0][0])
+    assert "CASE0.verified-01.dcm is VERIFIED by Müller, Eva Maria and still states invasive melanoma" in said
+    assert "taken back" in said and "sign (S) again" in said
     store.record(Review("CASE0", Action.RELABEL, "NEVUS", "Eva", now(), 2.0, note(Answer("NEVUS", 3))))
     desk.refresh()
     ready, _ = sign_off.waiting(desk, folder)
     assert [(i.id, v.label) for i, v in ready] == [("CASE0", "NEVUS")]
+    assert "changed after that" in sign_off.outdated(desk, ready[0][0])
     sign_off.sign_all(store, folder, ready, WHO)
     assert json.loads(store.reviews()[-1].note)["supersedes"] == "CASE0.verified-01.dcm"
+    desk.refresh()
+    assert sign_off.outdated(desk, ready[0][0]) == ""
+
+
+def test_reports_are_found_whatever_their_folder_is_called(reported: Any) -> None:
+    reported.reports.rename(reported.folder / "march")
+    assert reports.folders_in(reported.folder) == (reported.folder / "march",)
+    assert "name the folder that holds it" in sign_off.hindrance(items_of(reported)[0], None)
+
+
+def items_of(cases: Any) -> list[Item]:
+    store = Store.open(str(cases.store))
+    store.add(cases.lines)
+    return list(store.items())

@@ -28,6 +28,8 @@ def test_the_urgent_come_first_then_who_waits_longest_and_blind_the_longest_wait
     hidden = worklist.table(items, arrived, hidden=True)
     assert all(set(row) == {"#", "picture", "waiting"} for row in hidden)
     assert worklist.table([unseen], arrived, hidden=False)[0]["suggested urgency"] == "NOT EXAMINED"
+    skipped = worklist.table([items[0], unseen, items[1]], arrived, hidden=False)
+    assert [(row["#"], row["picture"]) for row in skipped] == [("2", "u"), ("3", "b"), ("1", "a")], "by urgency as said"
     waited = [worklist.waited(f"2026-03-0{d}T0{h}:30:00+00:00", NOW) for d, h in ((4, 9), (2, 9))]
     assert waited == ["2 h 30 min", "2 d 2 h"] and worklist.waited(None) == "not known"
 
