@@ -56,7 +56,7 @@ class Desk:
         self._skipped: set[str] = set()
         self._looked: dict[str, float] = {}
         self._since: float | None = None
-        self._holder, self._held_until = "", float("-inf")
+        self._holder, self._held, self._held_until = "", "", float("-inf")
         self.elsewhere = 0
 
     def refresh(self) -> None:
@@ -121,9 +121,9 @@ class Desk:
             return waiting  # without a name nothing can be judged, so nothing is kept from others
         held = self._clock() < self._held_until - LEASE_S / 2
         for i, item in enumerate(waiting):
-            mine = held and item.id == self._current
+            mine = held and item.id == self._held == self._current
             if not mine and self.store.claim(item.id, self._holder, LEASE_S):
-                mine, self._held_until = True, self._clock() + LEASE_S
+                mine, self._held, self._held_until = True, item.id, self._clock() + LEASE_S
             if mine:
                 return [item, *waiting[:i], *waiting[i + 1 :]]
         self.elsewhere = len(waiting)

@@ -67,6 +67,17 @@ def test_two_reviewers_get_two_items_and_a_reload_gives_back_ones_own(tmp_path: 
     assert present(anna) == first
 
 
+def test_a_verdict_that_is_taken_back_brings_an_item_that_is_again_on_one_screen_alone(tmp_path: Path) -> None:
+    store, clock = filled(str(tmp_path / "r.sqlite"), 3), Clock()
+    anna = at_work(store, "Anna", clock)
+    first = present(anna)
+    clock.now += 2 * LOOK_S
+    assert anna.judge(anna.turn, Action.CONFIRM) and present(anna) == "i0001"
+    anna.undo(anna.turn)
+    assert present(anna) == first
+    assert present(at_work(store, "Berg", clock)) == "i0001"
+
+
 def test_a_claim_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = filled(str(tmp_path / "r.sqlite"), 1)
     assert store.claim("i0000", "Anna", LEASE_S) and not store.claim("i0000", "Berg", LEASE_S)
