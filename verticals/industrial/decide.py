@@ -1,17 +1,21 @@
 """What the model saw on one part in, pass, flag or NOT EXAMINED out, by the rules of the site's policy."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-from shared import config
+from shared import config, taxonomy
 from shared.decide import decide as decide_whole
 from shared.decide import risk, threshold, verdict
+from shared.errors import ConfigError, DataError
 from shared.policy import Policy
 from shared.records import Decision, Finding
+from shared.taxonomy import Taxonomy
 from shared.vertical import Case
 from verticals.industrial.merge import merge
 
 DEFAULT_POLICY = Path(__file__).parent / "policy.toml"
+LABELS = Path(__file__).parent / "labels.toml"
 _SHOWN = 5
 
 
@@ -23,7 +27,7 @@ class Accept:
     still flags the part.
 
     Attributes:
-        type: Label as the bundle says it.
+        type: Label, as code, name or alias of the vertical's labels.
         max_length_mm: Largest length that is acceptable.
         max_count: Largest number of such defects on one part.
     """
@@ -31,6 +35,24 @@ class Accept:
     type: str
     max_length_mm: float
     max_count: int = 1
+
+    def __post_init__(self) -> None:
+        try:
+            label = _labels().resolve(self.type)
+        except DataError as error:
+            raise ConfigError(f"[[accept]] type: {error}") from error
+        if label.ok:
+            raise ConfigError(f"[[accept]] type: {self.type!r} means OK, which needs no rule; take it out")
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether a finding is of this type, by whichever of its words, of known size, and small enough."""
+        alike = _labels().find(finding.label) == _labels().resolve(self.type)
+        return alike and finding.length_mm is not None and finding.length_mm <= self.max_length_mm
+
+
+@cache
+def _labels() -> Taxonomy:
+    return taxonomy.load(LABELS)
 
 
 @dataclass(frozen=True)
@@ -83,11 +105,7 @@ def _accepted(findings: list[Finding], policy: IndustrialPolicy) -> dict[str, st
     """Findings that a rule accepts: small enough, of known size, and not more than the rule allows."""
     accepted: dict[str, str] = {}
     for rule in policy.accept:
-        small = [
-            f
-            for f in findings
-            if f.label == rule.type and f.length_mm is not None and f.length_mm <= rule.max_length_mm
-        ]
+        small = [f for f in findings if rule.covers(f)]
         if len(small) <= rule.max_count:
             accepted |= {f.id: f"{rule.type} up to {rule.max_length_mm:g} mm, {rule.max_count} per part" for f in small}
     return accepted

@@ -134,6 +134,16 @@ def test_a_site_accepts_small_defects_by_rule_and_only_as_many_as_it_says(tmp_pa
     assert decide(Case("part 1", long, 1.0, (), "OK", 0.5), policy).verdict is Verdict.FLAG
 
 
+def test_a_rule_names_its_type_by_any_word_that_the_labels_know_and_by_no_other(tmp_path: Path) -> None:
+    policy, one = tmp_path / "policy.toml", look(drawn(start=(40, 50), end=(200, 50)))
+    policy.write_text('[[accept]]\ntype = "scratch"\nmax_length_mm = 12.0\n')
+    assert decide(Case("part 1", one, 1.0, (), "OK", 0.5), policy).verdict is Verdict.PASS
+    for word, said in (("scrtch", "is unknown; did you mean 'scratch'"), ("OK", "means OK, which needs no rule")):
+        policy.write_text(f'[[accept]]\ntype = "{word}"\nmax_length_mm = 12.0\n')
+        with pytest.raises(ConfigError, match=said):
+            decide(Case("part 1", one, 1.0, (), "OK", 0.5), policy)
+
+
 def dust_policy(folder: Path) -> Path:
     (folder / "policy.toml").write_text('[[accept]]\ntype = "SCR"\nmax_length_mm = 90.0\nmax_count = 9\n')
     return folder / "policy.toml"
