@@ -1,5 +1,6 @@
 """The lines of a strip or a whole picture in, what of it shows nothing out: dead, covered, dark or sent twice."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -23,7 +24,7 @@ _DARK_SAID = (
 )
 _STILL_SAID = "each equal the one before over the whole width: the camera was stopped, covered or saturated"
 _SHOWN = 3
-_BLOCK = 1024
+_BLOCK = 64
 
 Runs = tuple[tuple[int, int], ...]
 
@@ -82,7 +83,8 @@ def picture(whole: NDArray[np.uint8]) -> str | None:
             f"all its {len(whole)} lines are the same, so that nothing is seen: the camera was stopped, or its last "
             "line was sent on; take it again"
         )
-    return _DARK_SAID if _dark([whole.max(-1)], whole.shape[0] * whole.shape[1], 255) else None
+    blocks = (whole[y : y + _BLOCK] for y in range(0, len(whole), _BLOCK))
+    return _DARK_SAID if _dark(blocks, whole.size, 255) else None
 
 
 def _echoes(pixels: NDArray[Any], runs: Runs) -> Iterator[_Echo]:
@@ -134,9 +136,9 @@ def _twice_said(echo: _Echo) -> str:
 
 def _dark(blocks: Iterable[NDArray[Any]], count: int, full_scale: int) -> bool:
     """Whether fewer pixels than a live frame has reach the limit; of a live frame few blocks are read."""
-    allowed, bright = (1 - DARK_PERCENT / 100) * count, 0
+    allowed, bright, limit = (1 - DARK_PERCENT / 100) * count, 0, math.ceil(DARK * full_scale)
     for block in blocks:
-        bright += int(np.count_nonzero(block >= DARK * full_scale))
+        bright += int(np.count_nonzero(block >= limit))
         if bright > allowed:
             return False
     return True
