@@ -71,6 +71,15 @@ class _Look:
     why: str
 
 
+def read_policy(file: Path | None) -> AgriculturePolicy:
+    """The site's policy over the vertical's defaults, None for the defaults alone.
+
+    Raises:
+        ConfigError: The policy is not usable.
+    """
+    return config.load_once(AgriculturePolicy, DEFAULT_POLICY, *([file] if file else []))
+
+
 def treatment(decision: Decision) -> Treatment:
     """What is done with the place that a decision is about."""
     word = decision.reasons[0].partition(":")[0] if decision.reasons else ""
@@ -81,7 +90,8 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     """Decide about one tile of a map, one frame of a drone or one photograph.
 
     It passes only where enough of it was seen, the probability of everything sought lies below the certified
-    threshold, it is like the pictures of the build, and it does not look like a stress that somebody should walk to.
+    threshold, and it does not look like a stress that somebody should walk to. What is unlike the pictures of the
+    build is NOT EXAMINED, as on a map: what the bundle says about it holds for nothing.
     A flagged place is sprayed where the likeliest condition is likely enough, grave enough, and caused by something
     that a spray reaches; else it is walked. The first reason begins with what is done, see :class:`Treatment`.
 
@@ -92,19 +102,21 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     Raises:
         ConfigError: The policy is not usable.
     """
-    policy = config.load_once(AgriculturePolicy, DEFAULT_POLICY, *([policy_file] if policy_file else []))
+    policy = read_policy(policy_file)
     limit, doubt = _limit(case, policy)
-    blind = [seen for seen in case.seen if _is_blind(seen)]
-    looks = [_look(seen, limit, doubt, policy) for seen in case.seen if not _is_blind(seen)]
+    strange = [_foreign(seen, policy) for seen in case.seen if not seen.novelty <= policy.novelty_limit]
+    known = [seen for seen in case.seen if seen.novelty <= policy.novelty_limit]
+    blind = [seen for seen in known if _is_blind(seen)]
+    looks = [_look(seen, limit, doubt, policy) for seen in known if not _is_blind(seen)]
     flagged = sorted((look for look in looks if look.why), key=lambda look: (look.treatment != "spray", -look.risk))
-    unseen = _unseen(case, policy, blind)
+    unseen = [*_unseen(case, policy, blind), *(f"{look.treatment}: {look.why}" for look in strange[:_SHOWN])]
     examined = case.examined * len(looks) / len(case.seen) if case.seen else 0.0
     if flagged:
         reasons = [f"{look.treatment}: {look.why}" for look in flagged[:_SHOWN]]
         reasons += [f"and {len(flagged) - _SHOWN} more places"] if len(flagged) > _SHOWN else []
-        found = tuple(_finding(case, look) for look in flagged)
+        found = tuple(_finding(case, look) for look in (*flagged, *strange))
         return Decision(case.frame, Verdict.FLAG, (*reasons, *unseen), found, examined)
-    found = tuple(_finding(case, look) for look in looks[:1])
+    found = tuple(_finding(case, look) for look in (strange or looks[:1]))
     if unseen or not looks:
         why = unseen or [f"{policy.not_examined}: not examined: nothing of it was seen"]
         return Decision(case.frame, Verdict.NOT_EXAMINED, tuple(why), found, examined)
@@ -129,11 +141,6 @@ def _look(seen: Seen, limit: float, doubt: str, policy: AgriculturePolicy) -> _L
     word = max(sought, key=lambda w: sought[w]) if sought else ""
     term, probability = terms.find(word), sought.get(word, 0.0)
     said = term.name if term else word
-    foreign = not seen.novelty <= policy.novelty_limit  # also where it is not a number
-    if foreign:
-        why = f"unlike the images of the build: novelty {seen.novelty:.2f}, limit {policy.novelty_limit:g}"
-        share = seen.novelty / (1 + seen.novelty)
-        return _Look(seen, terms.resolve(UNKNOWN), UNKNOWN, share, risk, Treatment.SCOUT, why)
     if doubt or not risk < limit:  # also where it is not a number
         done, because = _treatment(term, probability, policy)
         why = f"{said} with probability {probability:.2f}{because}; risk {risk:.3f}, flagged from {limit:.3g}"
@@ -146,6 +153,14 @@ def _look(seen: Seen, limit: float, doubt: str, policy: AgriculturePolicy) -> _L
     if usual is not None and ABIOTIC in (usual.code, usual.family):
         return _Look(seen, usual, code, likely, risk, Treatment.SCOUT, f"{usual.name} with probability {likely:.2f}")
     return _Look(seen, usual, code, likely, risk, Treatment.LEAVE, "")
+
+
+def _foreign(seen: Seen, policy: AgriculturePolicy) -> _Look:
+    """What is unlike the pictures of the build, also where its novelty is not a number."""
+    told = f"novelty {seen.novelty:.2f}, limit {policy.novelty_limit:g}"
+    why = f"not examined: unlike the images of the build: {told}"
+    share, risk = seen.novelty / (1 + seen.novelty), sum(p for w, p in seen.probabilities.items() if _is_sought(w))
+    return _Look(seen, terms.resolve(UNKNOWN), UNKNOWN, share, risk, Treatment(policy.not_examined), why)
 
 
 def _treatment(term: Term | None, probability: float, policy: AgriculturePolicy) -> tuple[Treatment, str]:

@@ -20,6 +20,7 @@ from verticals.agriculture.verb_options import boundary_option, day, tell
 @click.option("--bands", help="Which band of RASTER is what, counted from 1: red=3,green=2,blue=1")
 @click.option("--nodata", type=float, help='Value of RASTER that stands for "nothing here".')
 @click.option("--boundary-crs", help="CRS of the boundary in place of what it says.")
+@click.option("--policy", type=FILE, help="The site's policy: its novelty_limit, where the bundle's is no lower.")
 @click.option("--tile", type=int, help="Pixels of a tile. Default: that of the bundle.")
 @click.option("--overlap", type=float, default=0.5, show_default=True, help="Share that tiles have in common.")
 @click.option("--threads", type=int, default=0, help="Of the runtime. Default: all cores.")

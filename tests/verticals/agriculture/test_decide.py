@@ -38,7 +38,6 @@ def test_a_certain_blight_is_sprayed_and_says_on_what_ground_and_area() -> None:
     [
         (case(tomato_mosaic=0.9), "no spray of this site reaches (virus)"),
         (case(potato_late_blight=0.3, healthy=0.65), "sprayed from 0.5"),
-        (case(healthy=0.95, novelty=3.0), "unlike the images of the build"),
         (case(abiotic=0.9), "abiotic stress with probability 0.90"),
     ],
 )
@@ -55,6 +54,21 @@ def test_healthy_and_wholly_examined_passes_and_anything_less_does_not() -> None
     nothing = decide(replace(case(), seen=(), examined=0.0), None)
     assert nothing.verdict is Verdict.NOT_EXAMINED and nothing.examined == 0
     assert decide(case(not_a_leaf=0.9), None).verdict is Verdict.NOT_EXAMINED
+
+
+@pytest.mark.parametrize("novelty", [3.0, float("nan")])
+def test_what_is_unlike_the_build_is_not_examined_whatever_the_bundle_says_of_it(
+    novelty: float, tmp_path: Path
+) -> None:
+    for seen in (case(healthy=0.95, novelty=novelty), case(potato_late_blight=0.95, novelty=novelty)):
+        made = decide(seen, None)
+        assert made.verdict is Verdict.NOT_EXAMINED and made.examined == 0 and treatment(made) is Treatment.SCOUT
+        assert "not examined: unlike the images of the build" in made.reasons[0]
+        assert [f.label for f in made.findings] == ["unknown"] and made.findings[0].area_mm2 == 3.5e6
+    known, strange = case(potato_late_blight=0.9), case(sample=replace(TILE, id="b"), novelty=novelty, healthy=0.9)
+    both = decide(replace(known, seen=(*known.seen, *strange.seen)), None)
+    assert both.verdict is Verdict.FLAG and both.examined == 0.5
+    assert [f.label for f in both.findings] == ["potato_late_blight", "unknown"]
 
 
 def test_without_a_certificate_for_what_is_sought_nothing_passes() -> None:

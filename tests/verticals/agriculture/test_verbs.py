@@ -167,6 +167,19 @@ def test_a_folder_that_is_no_map_and_a_bundle_that_is_none_are_one_sentence(tmp_
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def test_on_a_map_the_sites_limit_of_novelty_holds_and_the_bundles_where_it_is_lower(
+    bundle: Path, real_data: Path, tmp_path: Path
+) -> None:
+    corn, strict = real_data / "agriculture/geotiff/corn_field_rgba_2cm.tif", tmp_path / "strict.toml"
+    strict.write_text("novelty_limit = 0.01")
+    told = facts("map", bundle, corn, "--tile", 96, "--policy", strict, "-o", tmp_path / "map")
+    assert told["hectares"]["examined"] == 0 and "unlike the training images" in told["not_examined_because"]
+    assert any("above 0.01 is NOT EXAMINED: the policy's limit" in remark for remark in told["remarks"])
+    usual = facts("map", bundle, corn, "--tile", 96, "-o", tmp_path / "map")
+    own = json.loads((bundle / "bundle.json").read_text())["novelty"]["limit"]
+    assert any(f"above {min(own, 1.5):.2f} is NOT EXAMINED" in remark for remark in usual["remarks"])
+
+
 @pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 def test_a_raster_whose_bands_have_no_names_is_read_once_they_are_named_as_the_sentence_says(
     bundle: Path, real_data: Path, tmp_path: Path

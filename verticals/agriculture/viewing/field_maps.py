@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import require
+from verticals.agriculture.decide import read_policy
 from verticals.agriculture.mapping.field_map import FIELD_KEYS, FieldMap
 from verticals.agriculture.mapping.painter import open_painter
 from verticals.agriculture.mapping.painting import paint
@@ -25,6 +26,7 @@ def make(
     bands: str | None = None,
     nodata: float | None = None,
     boundary_crs: str | None = None,
+    policy: Path | None = None,
     tile: int | None = None,
     overlap: float = 0.5,
     threads: int = 0,
@@ -40,6 +42,7 @@ def make(
         bands: Which band is what, likewise; see :func:`verticals.agriculture.raster.bands.given_names`.
         nodata: Value that stands for "nothing here", likewise.
         boundary_crs: CRS of the boundary, likewise.
+        policy: The site's policy over the vertical's defaults; its limit of novelty goes, or the bundle's if lower.
         tile: Pixels of a tile, for a bundle that was built on whole images.
         overlap: Share that tiles have in common.
         threads: Of the runtime; 0 takes all cores.
@@ -49,7 +52,9 @@ def make(
 
     Raises:
         DataError: Raster, boundary and bundle do not go together; see their parts.
+        ConfigError: The policy is not usable.
     """
+    site = read_policy(policy)
     require("rasterio", extra="agriculture")
     # Absolute, so that the page finds the picture again from wherever it is started.
     with open_raster(raster.resolve(), crs=crs, bands=bands, nodata=nodata) as opened:
@@ -59,12 +64,13 @@ def make(
             fields, remarks = placed.fields, (*remarks, *placed.remarks)
         painter = open_painter(bundle, side=tile, threads=threads)
         labels = painter.runtime.bundle.labels
+        limit, told = _novelty_limit(painter.settings().novelty_limit, site.novelty_limit)
         field_map = paint(
             opened,
             painter,
             out,
             labels=labels,
-            settings=painter.settings(overlap=overlap, severity_pct=_severity(labels)),
+            settings=painter.settings(overlap=overlap, severity_pct=_severity(labels), novelty_limit=limit),
             ok_label=painter.runtime.bundle.ok_label,
             boundary=fields,
             bundle=painter.record(),
@@ -73,7 +79,17 @@ def make(
         outlines.keep(field_map, fields)
     else:
         remarks = (*remarks, "no boundary was given: what the raster does not show is not known to be field")
-    return field_map, remarks
+    return field_map, (*remarks, told)
+
+
+def _novelty_limit(own: float | None, policy: float) -> tuple[float, str]:
+    """The stricter of the bundle's limit and the policy's, and the remark which it is."""
+    if own is None or policy <= own:
+        return policy, f"ground of a novelty above {policy:.2f} is NOT EXAMINED: the policy's limit, that of tiles too"
+    return own, (
+        f"ground of a novelty above {own:.2f} is NOT EXAMINED: the bundle's limit; single tiles are from the policy's, "
+        f"{policy:.2f}"
+    )
 
 
 def facts(field_map: FieldMap) -> dict[str, Any]:
