@@ -110,6 +110,7 @@ def _top(this: Page) -> None:
     def screen(name: str) -> None:
         st.session_state["screen"] = "" if st.session_state.get("screen") == name else name
 
+    screens.style()
     words = f"Blind first: {'on' if _blind_first() else 'off'}"
     st.button(words, shortcut="Shift+B", key="blind-key", on_click=switch, disabled=POLICY.blind_first)
     st.button("Worklist", shortcut="L", key="list-key", on_click=screen, args=("list",))

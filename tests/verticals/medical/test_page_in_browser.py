@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,25 @@ def test_the_more_urgent_comes_first_and_its_urgency_stands_above_every_percenta
     assert 0 <= words.index("Suggested urgency") < words.index("61 %")
     assert disclaimed(tab)
     assert "nothing there" not in words and "OK" not in words and "benign" not in words.lower()
+
+
+def test_what_is_possible_and_what_cannot_be_excluded_are_in_sight_without_scrolling(
+    tab: Any, page_server: Any, store: Store, tmp_path: Path
+) -> None:
+    line = flagged(tmp_path, "spot", "BCC", 0.60, 2)
+    masses = {"MEL": 0.12, "BCC": 0.612, "AKIEC": 0.14, "NEVUS": 0.1, "VASC": 0.01}
+    said = {"probabilities": masses, "possible": ["BCC", "AKIEC", "NEVUS"], "not_excluded": ["MEL", "VASC"]}
+    store.add([replace(line, decision=replace(line.decision, facts={**line.decision.facts, **said}))])
+    policy = tmp_path / "clinic.toml"
+    policy.write_text("study_prevalence = 0.47\n")
+    server = page_server(APP, tmp_path / "reviews.sqlite", tmp_path, reviewer="Dr. Berg", policy=policy)
+    server.start()
+    opened(tab, server.url)
+    facts, last = tab.locator(".st-key-facts").bounding_box(), tab.get_by_text("vascular lesion").bounding_box()
+    assert facts is not None and last is not None and last["y"] + last["height"] <= facts["y"] + facts["height"]
+    words = tab.inner_text("body")
+    found = [words.index(w) for w in ("software's default", "possible", "too few cases", "invasive melanoma")]
+    assert found == sorted(found)
 
 
 def test_verdicts_by_keyboard_are_signed_and_the_disclaimer_stays(

@@ -17,16 +17,24 @@ table.set, table.list {border-collapse: collapse; font-size: 0.85rem; font-varia
 table.set {width: 100%} table.set th, table.list th {text-align: left; font-weight: 400; opacity: 0.7}
 table.set td, table.set th {border: none; padding: 0 0.4rem 0 0; vertical-align: top}
 table.set td:first-child {font-weight: 600; white-space: nowrap}
-table.set td:last-child, table.set th:last-child {text-align: right; white-space: nowrap}
+table.set td:last-child, table.set th:nth-child(3) {text-align: right; white-space: nowrap}
+.st-key-facts {overflow-y: scroll; scrollbar-width: auto; scrollbar-color: #888 #ddd; padding-bottom: 1rem;
+  mask-image: linear-gradient(to bottom, black calc(100% - 1rem), transparent)}
+.st-key-facts p, .st-key-facts table.set {font-size: 0.8rem; line-height: 1.25}
 table.list td, table.list th {padding: 0.15rem 1.2rem 0.15rem 0; border-bottom: 1px solid rgba(128,128,128,0.25)}
 </style>"""
 _FEW = 200
 
 
+def style() -> None:
+    """Of the tables, and of the facts: small enough for most to be seen at once, and fading where there is more."""
+    st.html(_STYLE)
+
+
 def html(body: str) -> None:
-    """A table of :mod:`verticals.medical.reading.telling`, with its style."""
+    """A table of :mod:`verticals.medical.reading.telling`."""
     if body:  # Streamlit refuses an empty one
-        st.html(_STYLE + body)
+        st.html(body)
 
 
 def waiting(this: Page, *, hidden: bool) -> None:

@@ -60,14 +60,10 @@ def sentence(probability: float, study: float, clinic: Clinic) -> str:
     about = "fewer than 1" if here < 1 else f"about {here:.0f}"
     if here > PICTURES - 1:
         about = f"more than {PICTURES - 1:,}"
-    default = (
-        " (the software's default, not this clinic's own: set prevalence in the file after --policy)"
-        if clinic.assumed
-        else ""
-    )
+    default = " (the software's default: set prevalence for this clinic)" if clinic.assumed else ""
     return (
-        f"Of {PICTURES:,} pictures that score like this one, in a clinic where {_of_100(clinic.share)} are malignant "
-        f"or pre-malignant{default}, {about} are (carried over by Bayes from the build, where {_of_100(study)} are)"
+        f"Of {PICTURES:,} pictures that score so, in a clinic where {_of_100(clinic.share)} are malignant or "
+        f"pre-malignant{default}, {about} are; by Bayes from the build, where {_of_100(study)} are"
     )
 
 

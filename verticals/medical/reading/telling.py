@@ -62,8 +62,10 @@ def set_table(item: Item) -> str:
     rows = []
     for number, (head, codes) in enumerate(_parts(item, masses)):
         nodes = sorted((taxonomy.nodes()[code] for code in codes), key=lambda node: (node.gravity, -masses[node.code]))
-        first, last = ("", "") if number else (tier, "as built")
-        rows.append(f"<tr><th>{first}</th><th>{escape(head)}</th><th>{last}</th></tr>")
+        cells = f"<th colspan='3'>{escape(head)}</th>"
+        if not number:
+            cells = f"<th>{tier}</th><th>{escape(head)}</th><th>as built</th>"
+        rows.append(f"<tr>{cells}</tr>")
         rows += [
             f"<tr><td>{escape(URGENCY[node.urgency])}</td><td>{escape(node.name)}</td>"
             f"<td>{100 * masses[node.code]:.0f} %</td></tr>"

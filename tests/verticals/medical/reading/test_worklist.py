@@ -55,7 +55,7 @@ def test_a_prevalence_that_nobody_set_is_called_the_default(tmp_path: Path) -> N
     site.write_text("prevalence = 0.03\n")
     said = [frequency.sentence(0.5, 0.4, page_policy.load(file).clinic) for file in ("", str(site))]
     assert "about 44 are" in said[0] and "about 44 are" in said[1]
-    assert "software's default, not this clinic's own: set prevalence" in said[0] and "default" not in said[1]
+    assert "software's default: set prevalence for this clinic" in said[0] and "default" not in said[1]
     assert "where 47 of 100 pictures" in frequency.as_built(0.773, 0.47) and "77.3 %" in frequency.as_built(0.773, 0.47)
     assert "not known" in frequency.as_built(0.773, 0.0)
 
