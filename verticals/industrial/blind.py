@@ -18,13 +18,16 @@ alone, and are a sixth of a tile."""
 DARK, DARK_PERCENT = 0.05, 99.9
 """A frame is dark when this percentage of its pixels lies below this share of full scale: a covered lens, no light. The
 darkest of 1,334 real frames of three sets has 31 % of full scale there, a camera's black with its noise about 2 %."""
+GRAIN = 0.25
+"""A line has grain when this share of its pixels differs from the one beside. Of the middle lines of 119 real grey
+frames at least 76 % do, of the still lines in 100 thresholded pictures at most 7 %."""
 _DARK_SAID = (
     f"{DARK_PERCENT:g} % of the pixels lie below {100 * DARK:g} % of full scale, so that nothing is seen: the lens is "
     "covered or the light is off; scan the part again"
 )
 _STILL_SAID = "each equal the one before over the whole width: the camera was stopped, covered or saturated"
 _SHOWN = 3
-_BLOCK = 64
+_BLOCK, _COLUMNS = 64, 16
 
 Runs = tuple[tuple[int, int], ...]
 
@@ -69,9 +72,9 @@ def lines(pixels: NDArray[Any], runs: Runs, full_scale: int) -> tuple[Runs, tupl
 
 
 def picture(whole: NDArray[np.uint8]) -> str | None:
-    """Why a whole picture shows nothing: one value all over, one line all over, or dark; None where it shows something.
+    """Why a whole picture or a part of it shows nothing: one value, still lines, or dark; None where it is live.
 
-    Single still lines of a picture say nothing, other than those of a strip: it may be cut out, padded or thresholded.
+    Still lines without grain say less than those of a strip: a picture may be cut out, padded or thresholded.
 
     Args:
         whole: ``(height, width, 3)``.
@@ -83,8 +86,31 @@ def picture(whole: NDArray[np.uint8]) -> str | None:
             f"all its {len(whole)} lines are the same, so that nothing is seen: the camera was stopped, or its last "
             "line was sent on; take it again"
         )
+    if (still := _still(whole)) is not None:
+        return (
+            f"lines {still.first} to {still.end - 1} are the same line with all its grain: the camera was stopped, or "
+            "its last line was sent on; take it again"
+        )
     blocks = (whole[y : y + _BLOCK] for y in range(0, len(whole), _BLOCK))
     return _DARK_SAID if _dark(blocks, whole.size, 255) else None
+
+
+def _still(whole: NDArray[np.uint8]) -> _Echo | None:
+    """The first run of still lines with grain."""
+    # A few columns tell that there is none in nearly every picture, so that this costs next to nothing.
+    if not _equal_lines(whole[:, :: max(1, whole.shape[1] // _COLUMNS)]):
+        return None
+    for echo in _equal_lines(whole):
+        line = whole[echo.first]
+        if (line[1:] != line[:-1]).any(-1).sum() >= GRAIN * len(line):
+            return echo
+    return None
+
+
+def _equal_lines(picture: NDArray[np.uint8]) -> list[_Echo]:
+    same = np.pad((picture[1:] == picture[:-1]).all((1, 2)), 1).astype(np.int8)
+    firsts, lasts = (np.flatnonzero(np.diff(same) == sign).tolist() for sign in (1, -1))
+    return [_Echo(f, e + 1, 1) for f, e in zip(firsts, lasts, strict=True) if e + 1 - f >= STILL_LINES]
 
 
 def _echoes(pixels: NDArray[Any], runs: Runs) -> Iterator[_Echo]:

@@ -141,12 +141,16 @@ def test_pictures_that_show_nothing_are_refused_and_a_thresholded_one_with_still
     circuit[:, 30:60] = circuit[400:430] = 255
     pictures = {"white": np.full((LINES, WIDTH), 255, np.uint8), "cap": noise(3), "circuit": circuit, "good": live()}
     pictures["one_line"] = np.tile(live()[:1], (LINES, 1))
+    pictures["stopped"] = change(slice(300, 1024))(live(3))
+    pictures["padded"] = live(4)
+    pictures["padded"][:100] = 0
     for name, pixels in pictures.items():
         cv2.imwrite(str(source / f"{name}.png"), pixels)
     found = ingest(source, tmp_path / "out")
     said = {p.where: p.what for p in found.problems}
-    assert {s.frame for s in found.samples} == {"circuit", "good"}
-    assert dict(found.skipped) == dict.fromkeys(("cap", "one_line", "white"), 1.0)
+    assert {s.frame for s in found.samples} == {"circuit", "good", "padded"}
+    assert dict(found.skipped) == dict.fromkeys(("cap", "one_line", "stopped", "white"), 1.0)
+    assert "lines 299 to 1023 are the same line with all its grain" in said["stopped"]
     assert "every pixel has the value 255" in said["white"] and "the lens is covered" in said["cap"]
     assert "all its 1024 lines are the same" in said["one_line"]
 
