@@ -68,7 +68,10 @@ def sign_off(this: Page, folder: reports.Folder | None, beside: Path) -> None:
     """
     st.markdown("##### Sign off")
     for item in this.desk.items:
-        if said := signing.outdated(this.desk, item):
+        # Their own alone: another's signature would tell a reader who is yet to read blind.
+        row = this.desk.signed.get(item.id)
+        own = row is not None and row.reviewer == this.desk.reviewer
+        if own and (said := signing.outdated(this.desk, item)):
             st.error(texts.plain(f"{item.frame}: {said}."))
     if folder is None:
         others = ", ".join(str(path) for path in reports.folders_in(beside.parent))
