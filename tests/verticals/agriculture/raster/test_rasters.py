@@ -71,6 +71,20 @@ def test_a_corrupt_tile_in_the_middle_is_unreadable_and_the_rest_is_as_before(
     assert np.array_equal(across.validity, after.validity[60:140, 60:70])
 
 
+@pytest.mark.parametrize("quality", [50, 90])
+def test_zeros_in_the_middle_of_a_jpeg_block_are_not_filled_up_to_ground(draw: Draw, quality: int) -> None:
+    path = draw(
+        ground(128, 128), interleave="pixel", compress="jpeg", photometric="ycbcr", jpeg_quality=quality, **TILED
+    )
+    with rasterio.open(path) as source:
+        offset, size = (int(source.get_tag_item(f"BLOCK_{w}_1_1", "TIFF", bidx=1)) for w in ("OFFSET", "SIZE"))
+    data = path.read_bytes()
+    path.write_bytes(data[: offset + size // 2] + bytes(64) + data[offset + size // 2 + 64 :])
+    with open_raster(path) as raster:
+        validity = whole(raster).validity
+    assert (validity[64:, 64:] == UNREADABLE).all() and (validity == UNREADABLE).mean() == 0.25
+
+
 def test_a_copy_that_broke_off_is_read_as_far_as_it_goes(draw: Draw) -> None:
     path = draw(ground(256, 256), interleave="pixel", compress="deflate", **TILED)
     with rasterio.open(path) as source:
