@@ -166,6 +166,10 @@ def test_a_zone_is_clicked_corrected_and_prescribed_and_nothing_leaves_the_machi
     page.panel("Spraying")
     page.tab.get_by_text("zones as a person judged them: 1").wait_for()
     assert "ceiling at 100 % recall" in page.text() and "% saved" in page.text()
+    box = page.tab.get_by_role("combobox", name="Terminal")
+    assert box.input_value() == "ISOBUS task controller, TASKDATA V3.3"
+    wide, seen = box.evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert wide <= seen, "the name of the terminal is cut"
     page.tab.get_by_role("button", name="Export the prescription").click()
     page.tab.get_by_text("no reason found why ISOBUS task controller").wait_for()
     out = tmp_path / "map-prescription-isoxml3"

@@ -201,7 +201,12 @@ def _span(
     """First and last day, after everything that must fit together was looked at."""
     days = weather.days.index
     last = last or days[-1]
-    if planting.planted < days[0] or last > days[-1] or last < planting.planted:
+    if last < planting.planted:
+        raise DataError(
+            f"planted on {planting.planted}, after {last}, the day that is asked about; give the day of planting of "
+            "this season (planted), or a later day"
+        )
+    if planting.planted < days[0] or last > days[-1]:
         raise DataError(
             f"the balance runs from {planting.planted} to {last}, the weather from {days[0]} to {days[-1]}; "
             "give weather for every day of it"

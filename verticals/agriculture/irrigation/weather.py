@@ -150,10 +150,12 @@ def _bridged(dated: pd.DataFrame, bridge_days: int) -> tuple[pd.DataFrame, tuple
     absent = whole[["tmin_c", "tmax_c", "rain_mm"]].isna().any(axis=1).to_numpy()
     edges = np.flatnonzero(np.diff(np.concatenate([[0], absent.astype(int), [0]])))
     for start, end in edges.reshape(-1, 2):
-        if end - start > bridge_days or start == 0 or end == len(every):
+        inside = start > 0 and end < len(every)
+        if end - start > bridge_days or not inside:
+            way_out = f"set bridge_days = {end - start} in the farm's file" if inside else "leave those rows out"
             raise DataError(
                 f"no temperature or rain from {every[start]} to {every[end - 1]} ({end - start} days); allowed: "
-                f"gaps of at most {bridge_days} days inside the table; add them, or allow longer gaps to be bridged"
+                f"gaps of at most {bridge_days} days inside the table; add them, or {way_out}"
             )
     filled = whole.interpolate(limit_area="inside")
     filled["rain_mm"] = whole["rain_mm"].fillna(0.0)

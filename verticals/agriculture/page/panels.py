@@ -68,13 +68,13 @@ def spraying(on: Scene, path: str, changed: float, standing: dict[int, Review], 
 def _export(made: prescriptions.Prescribed, laid: prescriptions.Ground, path: str, *, judged: int, zones: int) -> None:
     """Write the files in a person's name, and say whether the terminal would take them."""
     terminals = terminal_profiles.profiles()
-    left, right = st.columns(2)
-    form = left.selectbox("Format", list(prescriptions.FORMATS))
+    form = st.selectbox("Format", list(prescriptions.FORMATS))
     wanted = "shp" if form == "shp" else "isoxml"
     able = [k for k, t in terminals.items() if t.format == wanted] if form != "gpkg" else []
     usual = prescriptions.FORMATS[form]
-    key = right.selectbox("Terminal", able, able.index(usual) if usual in able else None,
-                          format_func=lambda k: terminals[k].name, disabled=not able)  # fmt: skip
+    # Over the whole width: beside another box the names are cut before their version.
+    key = st.selectbox("Terminal", able, able.index(usual) if usual in able else None,
+                       format_func=lambda k: terminals[k].name, disabled=not able)  # fmt: skip
     out = Path(st.text_input("Folder", str(Path(path).with_name(f"{Path(path).name}-prescription-{form}"))))
     who = st.session_state["reviewer"].strip()
     st.caption(texts.plain(wording.ordered(who, judged, zones)))

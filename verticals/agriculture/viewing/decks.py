@@ -15,6 +15,9 @@ OTHER = (60, 60, 60)
 _CHANGED = 0.85
 """Least opacity of a zone whose label a person has changed: the model's class must not shine through."""
 """Id of the layer whose polygons can be clicked."""
+SPRAYED = (0, 229, 255)
+SPRAYED_FILL = 0.3
+"""Opacity of sprayed ground: an outline alone runs around holes that are not sprayed as well."""
 _EXTRA = "agriculture"
 _TILE_PX = 512
 """Pixels of the world at zoom 0 (deck.gl, web Mercator)."""
@@ -83,7 +86,7 @@ def deck(
     if zones is not None and len(zones):
         layers.append(_zones(pydeck, zones, colours or {}, look.zones, selected))
     if sprayed is not None and len(sprayed):
-        layers.append(_lines(pydeck, "sprayed", sprayed, (0, 229, 255), 2))
+        layers.append(_lines(pydeck, "sprayed", sprayed, SPRAYED, 2, SPRAYED_FILL))
     bounds = next((o.bounds for o in (raster, classes) if o is not None), None)
     tooltip = {"text": "zone {zone}: {name}\n{area}\nprobability {chance}"}
     return pydeck.Deck(
@@ -114,11 +117,14 @@ def _zones(pydeck: Any, zones: Any, colours: Mapping[str, tuple[int, int, int]],
     )  # fmt: skip
 
 
-def _lines(pydeck: Any, name: str, frame: Any, colour: tuple[int, int, int], width: int) -> Any:
+def _lines(
+    pydeck: Any, name: str, frame: Any, colour: tuple[int, int, int], width: int, fill: float = 0.0
+) -> Any:  # fmt: skip
     shapes = json.loads(frame[["geometry"]].to_crs(4326).to_json())
     return pydeck.Layer(
-        "GeoJsonLayer", id=name, data=shapes, stroked=True, filled=False, get_line_color=[*colour, 255],
-        get_line_width=width, line_width_units=pydeck.types.String("pixels"),
+        "GeoJsonLayer", id=name, data=shapes, stroked=True, filled=fill > 0, get_line_color=[*colour, 255],
+        get_fill_color=[*colour, round(255 * fill)], get_line_width=width,
+        line_width_units=pydeck.types.String("pixels"),
     )  # fmt: skip
 
 

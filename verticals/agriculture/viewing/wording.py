@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.review.items import Item
-from verticals.agriculture.viewing.decks import OTHER
+from verticals.agriculture.viewing.decks import OTHER, SPRAYED, SPRAYED_FILL
 from verticals.agriculture.viewing.judging import Relabelling
 from verticals.agriculture.viewing.prescriptions import litres
 from verticals.agriculture.viewing.scenes import Scene
@@ -56,7 +56,8 @@ def legend(on: Scene, name: Callable[[str], str], judged: Mapping[str, float], *
         parts.append(f'<i style="background: rgb{colour}"></i>{html.escape(told)} {area}')
     parts.append(f'<i class="hatch"></i>NOT EXAMINED {on.hectares["not_examined"]:.3f} ha')
     if sprayed:
-        parts.append('<i style="background: none; border: 2px solid #00e5ff"></i>sprayed')
+        fill, line = f"rgba{(*SPRAYED, SPRAYED_FILL)}", f"rgb{SPRAYED}"
+        parts.append(f'<i style="background: {fill}; border: 2px solid {line}"></i>sprayed (filled)')
     return f'<div class="line legend">{" ".join(f"<span>{part}</span>" for part in parts)}</div>'
 
 
@@ -74,11 +75,18 @@ def zone(row: Any, item: Item, label: str, name: Callable[[str], str]) -> str:
         "class": f"{name(label)}{changed}",
         f"mean probability of {name(item.label)}": f"{row.probability:.2f}",
         "95 % interval": f"{row.probability_low:.2f} to {row.probability_high:.2f}",
-        "severity: diseased share of canopy": f"{row.severity:.0f} %" if row.severity == row.severity else "not told",
+        "severity: diseased share of canopy": _severity(row.severity, item.label, label, name),
         "area on the ellipsoid": f"{row.area_ha:.4f} ha ({10_000 * row.area_ha:.0f} m²)",
     }
     cells = (f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
     return f'<table class="facts">{"".join(cells)}</table>'
+
+
+def _severity(share: float, said: str, label: str, name: Callable[[str], str]) -> str:
+    """The model's severity, which is about what the model said and not about what a person says instead."""
+    if share != share:
+        return "not told"
+    return f"{share:.0f} %" if said == label else f"not told of {name(label)} (for {name(said)}: {share:.0f} %)"
 
 
 def sprayed(facts: Mapping[str, Any]) -> str:

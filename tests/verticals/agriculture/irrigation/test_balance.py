@@ -113,6 +113,10 @@ def test_every_crop_of_the_tables_can_be_planted_everywhere_and_a_season_may_cro
     ("call", "sentence"),
     [
         (lambda: balance.dual(weather(50), replace(MAIZE, planted=date(2026, 3, 1)), GROUND), "give weather for every"),
+        (
+            lambda: balance.dual(weather(), MAIZE, GROUND, last=date(2026, 3, 20)),
+            "planted on 2026-04-01, after 2026-03-20.*planted",
+        ),
         (lambda: balance.dual(weather(), MAIZE, soil.Soil(GROUND.layers[:2])), "0.6 m deep, the roots reach 1 m"),
         (
             lambda: balance.dual(weather(), MAIZE, GROUND, [balance.Event(date(2027, 1, 1), 20)]),

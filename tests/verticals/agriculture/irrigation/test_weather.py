@@ -47,13 +47,22 @@ def test_example_20_only_temperatures_are_known_in_lyon_and_every_estimate_is_to
 
 def test_a_gap_is_named_by_its_dates_and_bridged_only_if_the_user_says_so(tmp_path) -> None:
     gap = table().drop(index=[2, 3]).assign(tmax_c=[20.0, 20.0, 26.0, 26.0])
-    with pytest.raises(DataError, match=r"no temperature or rain from 2026-07-05 to 2026-07-06 \(2 days\)"):
+    with pytest.raises(
+        DataError, match=r"from 2026-07-05 to 2026-07-06 \(2 days\).*set bridge_days = 2 in the farm's file"
+    ):
         read(gap, tmp_path, bridge_days=1)
     found = read(gap, tmp_path, bridge_days=2)
     assert list(found.days["tmax_c"].round(6)) == [20, 20, 22, 24, 26, 26]
     assert found.days["rain_mm"].iloc[2:4].tolist() == [0, 0]
     assert found.bridged == (date(2026, 7, 5), date(2026, 7, 6))
     assert "rain taken as none" in found.remarks[-1]
+
+
+def test_at_an_end_of_the_table_there_is_nothing_to_bridge_to(tmp_path) -> None:
+    rows = table()
+    rows.loc[5, "tmax_c"] = None
+    with pytest.raises(DataError, match=r"\(1 days\).*or leave those rows out"):
+        read(rows, tmp_path, bridge_days=3)
 
 
 def test_an_empty_cell_is_a_gap_too_and_bridging_touches_no_measured_day(tmp_path) -> None:
