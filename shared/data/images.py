@@ -13,12 +13,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from shared import atomic
-from shared.data import rgb
+from shared.data import rgb, strict
 from shared.data.rgb import Picture
 from shared.errors import DataError, require
 from shared.records import Box
@@ -31,8 +30,6 @@ MAX_PIXELS = 268_435_456
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG = ("JPEG", "MPO")
-_PNG_END = b"IEND\xaeB`\x82"
-"""How a complete file ends."""
 _BROKEN = (
     Image.DecompressionBombError,
     OSError,
@@ -195,10 +192,10 @@ def _decode(path: Path, max_pixels: int) -> Picture:
         wide = deep and image.mode in ("RGB", "RGBA", "LA")
         odd = wide or "icc_profile" in image.info or "transparency" in image.info
         plain = orientation == 1 and image.mode in ("L", "RGB") and not odd
-        if plain and image.format == "PNG" and (picture := _fast_png(path, image)) is not None:
+        if plain and image.format == "PNG" and (picture := strict.png(path.read_bytes(), image.size)) is not None:
             return picture
         if image.format in _JPEG:
-            samples = strict_jpeg(path.read_bytes(), "RGB" if plain else image.mode, where=str(path))
+            samples = strict.jpeg(path.read_bytes(), "RGB" if plain else image.mode, where=str(path))
             if plain:
                 return samples
             if image.mode in ("L", "RGB"):
@@ -219,48 +216,11 @@ def _decode(path: Path, max_pixels: int) -> Picture:
     return np.ascontiguousarray(picture)
 
 
-def strict_jpeg(data: bytes, mode: str, *, where: str) -> Picture:
-    """Decode a JPEG of which nothing is missing, several times as fast as Pillow.
-
-    libjpeg fills what is missing of its data with grey or with its neighbours and gives a warning, which Pillow and
-    OpenCV pass over: a file that was cut and closed again, or of which a block was lost, would look whole.
-
-    Args:
-        data: The file's bytes.
-        mode: Pillow's name for the samples that are wanted: L, RGB or CMYK.
-        where: How a fault names it.
-
-    Returns:
-        ``(height, width, channels)`` uint8; orientation and colour profile are not applied.
-
-    Raises:
-        DataError: It is damaged, or not a baseline or progressive JPEG of 8 bits.
-    """
-    try:
-        space = {"L": "GRAY", "CMYK": "CMYK"}.get(mode, "RGB")
-        return np.asarray(simplejpeg.decode_jpeg(data, space, strict=True), np.uint8)
-    except ValueError as error:
-        raise DataError(f"{where}: is damaged or cut off ({error}); copy it again from its source") from error
-
-
 def _with_samples(image: Image.Image, samples: Picture) -> Image.Image:
     """What is known about an opened image, and its samples from elsewhere."""
     found = Image.fromarray(samples[..., 0] if image.mode == "L" else samples)
     found.info = image.info
     return found
-
-
-def _fast_png(path: Path, image: Image.Image) -> Picture | None:
-    """By OpenCV, several times as fast: for complete files of 8 bits that need nothing but decoding."""
-    data = path.read_bytes()
-    # OpenCV before 5 fills what is missing of a cut-off file with grey and says nothing; Pillow refuses it.
-    if not data.endswith(_PNG_END):
-        return None
-    try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        return None
-    return None if found is None or found.shape[:2] != (image.height, image.width) else np.asarray(found, np.uint8)
 
 
 def _wide(path: Path, tags: dict[int, int]) -> NDArray[np.uint16]:

@@ -105,7 +105,7 @@ def render(item: Item, camera: Camera, canvas_wh: tuple[int, int]) -> View:
         DataError: There is no picture, it cannot be read, or it is not the one that was examined.
     """
     if not item.image:
-        raise DataError(f"{item.frame}: there is no picture of it; scan or photograph it again")
+        raise DataError(f"{item.frame}: there is no picture of it; the reason beside it says what to do")
     path = Path(item.image)
     size_wh = images.size(path)
     box = _inside(item.box, size_wh)
