@@ -72,6 +72,11 @@ class Taxonomy:
         """The label with this code, name or alias, in any case; None where there is none."""
         return self._index.get(_normal(word))
 
+    def code(self, word: str) -> str:
+        """The code of the label with this code, name or alias; the word itself where there is none."""
+        label = self.find(word)
+        return word if label is None else label.code
+
     def resolve(self, word: str) -> Label:
         """The label with this code, name or alias.
 

@@ -168,8 +168,7 @@ def _in_codes(decision: Decision, labels: taxonomy.Taxonomy) -> Decision:
 
 
 def _coded(finding: Finding, labels: taxonomy.Taxonomy) -> Finding:
-    entry = labels.find(finding.label)
-    return finding if entry is None else replace(finding, label=entry.code)
+    return replace(finding, label=labels.code(finding.label))
 
 
 def _read_truth(path: Path, labels: taxonomy.Taxonomy) -> tuple[Finding, ...]:

@@ -1,7 +1,7 @@
 """Keys and clicks of one reviewer in, verdicts recorded out: each item once, with the time it took."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from shared.errors import DataError, ReviewError
@@ -34,6 +34,7 @@ class Desk:
         *,
         severity: Mapping[str, int],
         ok_label: str = "OK",
+        code: Callable[[str], str] = str,
         clock: Callable[[], float] = time.monotonic,
         arrange: Arrange | None = None,
     ) -> None:
@@ -49,8 +50,8 @@ class Desk:
         self.readings: dict[tuple[str, str], Review] = {}
         self.signed: dict[str, Review] = {}
         self.arrivals: dict[str, str] = {}
-        self._arrange = arrange or (lambda items, _: order.ordered(items, severity))
-        self._ok_label, self._clock = ok_label, clock
+        self._arrange = arrange or (lambda items, _: order.ordered(items, self._weighed(items)))
+        self._severity, self._ok_label, self._code, self._clock = severity, ok_label, code, clock
         self._known_items, self._seq = -1, 0
         self._current: str | None = None
         self._skipped: set[str] = set()
@@ -110,6 +111,10 @@ class Desk:
             self._turn_to(result[0].id if result else None)
         return result
 
+    def _weighed(self, items: Iterable[Item]) -> dict[str, int]:
+        codes = {item.label: self._code(item.label) for item in items}
+        return {label: self._severity[code] for label, code in codes.items() if code in self._severity}
+
     def _mine_first(self, waiting: list[Item]) -> list[Item]:
         """The first item that nobody else has on the screen, then the rest; empty where others have all."""
         self.elsewhere = 0
@@ -159,9 +164,10 @@ class Desk:
         item = self._pressed(turn)
         if item is None:
             return False
-        if action is Action.RELABEL and label == item.label:
+        found = self._code(item.label)
+        if action is Action.RELABEL and label == found:
             action = Action.CONFIRM
-        stands = {Action.CONFIRM: item.label, Action.REJECT: self._ok_label}.get(action, label)
+        stands = {Action.CONFIRM: found, Action.REJECT: self._ok_label}.get(action, label)
         if stands == self._ok_label and not self._saw(item, "called OK"):
             return False
         review = Review(item.id, action, stands, self.reviewer, now(), self._elapsed(), note.strip())

@@ -145,8 +145,7 @@ def _refused(split: str, only_training: bool) -> str:
 
 
 def _code(label: str, taxonomy: Taxonomy | None) -> str:
-    found = taxonomy.find(label) if taxonomy is not None else None
-    return found.code if found else label
+    return label if taxonomy is None else taxonomy.code(label)
 
 
 def _words(labels: Sequence[str], taxonomy: Taxonomy | None) -> dict[str, str]:

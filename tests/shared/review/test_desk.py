@@ -10,6 +10,7 @@ from shared.review import log
 from shared.review.desk import LOOK_S, Desk
 from shared.review.items import FILE, NOT_EXAMINED, Item
 from shared.review.store import Store
+from shared.taxonomy import Label, Taxonomy
 
 
 class Clock:
@@ -55,6 +56,20 @@ def test_a_verdict_takes_the_time_since_the_picture_came_up(store: Store, clock:
     assert desk.judge(desk.turn, Action.CONFIRM)
     (review,) = store.reviews()
     assert (review.item, review.label, review.seconds, review.reviewer) == ("i0", "SCR", 3.5, "Anna")
+
+
+def test_a_bundle_that_says_labels_in_other_words_leaves_one_vocabulary_in_the_log(
+    tmp_path: Path, clock: Clock
+) -> None:
+    labels = Taxonomy("1", (Label("DST", "dust", severity=0), Label("CRK", "crack", severity=4, aliases=("break",))))
+    made = Store.open(str(tmp_path / "r.sqlite"))
+    made.add_items([Item(f"i{n}", f"f{n}", "", None, ("dust", "break")[n], 0.9, 0.9) for n in range(2)])
+    desk = Desk(made, severity={label.code: label.severity for label in labels.labels}, code=labels.code, clock=clock)
+    desk.reviewer = "Anna"
+    assert look(desk, clock) == "i1", "the graver first"
+    assert desk.judge(desk.turn, Action.CONFIRM) and look(desk, clock) == "i0"
+    assert desk.judge(desk.turn, Action.RELABEL, "DST")
+    assert [(r.action, r.label) for r in made.reviews()] == [(Action.CONFIRM, "CRK"), (Action.CONFIRM, "DST")]
 
 
 def test_the_same_press_twice_is_one_verdict(store: Store, clock: Clock) -> None:
