@@ -101,7 +101,8 @@ def _inputs(source: Path, out: Path) -> tuple[list[Path], list[tuple[Path, str]]
     files = [f for f in pictures if f not in built and not truth.is_companion(f)]
     known = images.SUFFIXES | RASTERS | _BESIDE
     told = f"is neither an orthomosaic nor a picture; readable are {', '.join(_endings())}"
-    return files, [(f, f"ending {f.suffix!r} {told}") for f in every if f.suffix.lower() not in known]
+    foreign = [(f, f"ending {f.suffix!r} {told}") for f in every if f.suffix.lower() not in known]
+    return files, [*foreign, *cut_frames.links_below(source, out)]
 
 
 def _parts(vrt: Path, pictures: list[Path]) -> list[Path]:

@@ -128,7 +128,7 @@ def _mapped(sized: Sequence[Place]) -> dict[str, Any]:
 
 
 def _review(reviews: Sequence[Review]) -> dict[str, Any]:
-    judged = [r for r in reviews if r.action is not Action.UNDO]
+    judged = [r for r in reviews if r.action in (Action.CONFIRM, Action.REJECT, Action.RELABEL)]
     return {
         **{action.value: sum(r.action is action for r in reviews) for action in Action},
         "reviewers": sorted({r.reviewer for r in judged}),

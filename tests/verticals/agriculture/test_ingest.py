@@ -140,6 +140,7 @@ def test_what_cannot_be_placed_or_read_is_one_sentence_each_and_the_rest_goes_on
     Image.fromarray(picture).save(source / "nowhere.tif")
     (source / "cut.jpg").write_bytes((source / "bean_rust" / "leaf.jpg").read_bytes()[:900])
     (source / "sheet.xlsx").write_bytes(b"no picture")
+    (source / "lost.tif").symlink_to(tmp_path / "gone.tif")
     found = ingest(source, tmp_path / "out")
     said = {p.where: p.what for p in found.problems}
     assert "misses the raster" in said["far"] and "ha of the field are NOT EXAMINED" in said["far"]
@@ -148,7 +149,7 @@ def test_what_cannot_be_placed_or_read_is_one_sentence_each_and_the_rest_goes_on
     assert told["not_examined"] > 0.04 * told["field"], "the field that was not found counts too"
     assert "damaged or cut off" in said["cut"] and ".xlsx" in said["sheet.xlsx"]
     assert "same pixels" in said["bean_rust/leaf"]
-    assert all(found.skipped[where] == 1.0 for where in ("far", "nowhere", "cut", "sheet.xlsx"))
+    assert all(found.skipped[where] == 1.0 for where in ("far", "nowhere", "cut", "sheet.xlsx", "lost.tif"))
     assert found.summary["orthomosaics"] == 1 and found.summary["photographs"] == 1
     assert [found.labels[s.id] for s in found.samples if s.window is None] == ["bean_rust"]
 

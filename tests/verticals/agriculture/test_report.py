@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.records import Decision, Finding, Verdict
+from shared.records import Action, Decision, Finding, Review, Verdict
 from verticals.agriculture.report import report
 
 M2 = 1e6
@@ -103,3 +103,10 @@ def test_a_place_flagged_for_safety_alone_is_not_called_diseased_on_the_map() ->
     facts = report(made, KNOWN, [])
     assert facts["overkill"]["value"] == 1 and facts["map_iou"]["healthy"]["value"] == 0.75
     assert facts["treated_area"]["treated_area_saved"]["value"] == 1
+
+
+def test_a_first_reading_is_no_verdict() -> None:
+    when = "2026-07-01T08:00:00+00:00"
+    log = [Review("a", Action.READ, "weed", "Bo", when, 90.0), Review("a", Action.CONFIRM, "weed", "Ada", when, 4.0)]
+    told = report([], [], log)["review"]
+    assert (told["read"], told["confirm"], told["reviewers"], told["seconds_median"]) == (1, 1, ["Ada"], 4.0)
