@@ -116,6 +116,7 @@ def _elsewhere(how: Launch, folder: Path) -> str:
 def _run(arguments: list[str], folder: Path) -> None:
     """Be torchrun until the ranks are done."""
     wanted = _parsed(arguments)
+    pass_over_timers()
     with _quiet():
         try:
             torchrun.run(wanted)
@@ -127,6 +128,20 @@ def _run(arguments: list[str], folder: Path) -> None:
             return
     # The ranks are stopped; now the signal does what it would have done without them.
     signal.raise_signal(stopped)
+
+
+def pass_over_timers() -> None:
+    """Say nothing, from here on, of a timer of torchrun that ends in its own thread and so cannot wait for itself.
+
+    Its rendezvous has one to show that it lives; that it ends so now and then, after an interrupt, costs nothing.
+    """
+    before = sys.unraisablehook
+
+    def hook(said: Any) -> None:
+        if not (isinstance(said.exc_value, RuntimeError) and "cannot join current thread" in str(said.exc_value)):
+            before(said)
+
+    sys.unraisablehook = hook
 
 
 def _parsed(arguments: list[str]) -> Any:

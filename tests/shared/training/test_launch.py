@@ -12,7 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,3 +213,26 @@ def test_another_machine_joins_with_the_line_that_is_told(
     assert [other.wait(timeout=180) for other in others] == [0]
     assert made.facts["launch"]["ranks"] == 2
     assert largest_difference(last_state(alone(TUNING)), last_state(many.checkpoint)) < 1e-10
+
+
+@pytest.mark.parametrize("passed_over", [False, True])
+def test_a_timer_of_torchrun_that_ends_in_its_own_thread_says_nothing(
+    passed_over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.distributed.elastic.rendezvous.utils import _PeriodicTimer
+
+    heard: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda said: heard.append(str(said.exc_value)))
+    if passed_over:
+        agent.pass_over_timers()
+    timers: list[Any] = []
+    timer = _PeriodicTimer(timedelta(milliseconds=1), timers.clear)
+    timer.start()
+    thread = timer._thread
+    timers.append(timer)
+    del timer  # its own thread lets go of the last reference
+    assert thread is not None
+    thread.join(10)
+    assert heard == ([] if passed_over else ["cannot join current thread"])
+    sys.unraisablehook(SimpleNamespace(exc_value=ValueError("another")))  # type: ignore[arg-type]
+    assert heard[-1] == "another"
