@@ -226,7 +226,7 @@ def test_a_timer_of_torchrun_that_ends_in_its_own_thread_says_nothing(
     if passed_over:
         agent.pass_over_timers()
     timers: list[Any] = []
-    timer = _PeriodicTimer(timedelta(milliseconds=1), timers.clear)
+    timer = _PeriodicTimer(timedelta(milliseconds=50), timers.clear)
     timer.start()
     thread = timer._thread
     timers.append(timer)
