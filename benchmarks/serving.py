@@ -7,8 +7,8 @@ have one core, each in its turn, and the clients another one, as if they were on
 the runtime and the server in turn, so that both meet the same load. Throughput: all images through the runtime in
 batches of 16, then through the server by 64 clients of which each waits for its answer; both as often as ``--rounds``
 says, in turn. Then the same 64 clients ask an empty server, grpc.aio's with one method that answers a few bytes at
-once: what a core spends on that and on the model is the most that any server on this library could give. Prints
-Markdown.
+once: what a core spends on that and on the model in batches is what a server with nothing of its own would give.
+Prints Markdown.
 """
 
 import argparse
@@ -171,7 +171,7 @@ def main() -> None:
     empty = empty_call(pictures, options.together, inside, outside)
     model = len(inside) / batched
     took = f"{1000 * empty:.2f} ms of a core on a request, the model {1000 * model:.2f} on an image"
-    print(f"an empty server spends {took}: at most {model / (model + empty / options.together):.2f} can be had")
+    print(f"an empty server spends {took}: by itself that would be {model / (model + empty / options.together):.2f}")
 
 
 if __name__ == "__main__":
