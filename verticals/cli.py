@@ -30,7 +30,7 @@ def main() -> None:
         sys.exit(DONE)
     except OSError as error:
         # A full disk, a folder without permission, a file where a folder should be: nothing of ours is broken.
-        where = error.filename or "the disk"
+        where = error.filename2 or error.filename or "the disk"
         _end(f"loupe: {where}: {error.strerror or error}; free space, or give another place", CHANGE_SOMETHING)
 
 

@@ -43,6 +43,25 @@ def test_the_last_two_versions_are_kept_and_rolling_back_gives_the_same_answers(
     assert [e["step"] for e in registry.history(path)] == ["promote", "promote", "promote", "roll back"]
 
 
+def test_a_version_that_does_not_fit_on_the_disk_is_one_fault_and_the_one_before_answers(
+    bundle: Path, tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource", reason="this system cannot limit the size of a file")
+    first, second = versions(bundle, tmp_path, 2)
+    path = tmp_path / "registry"
+    before = registry.promote(path, first, {})
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, unlimited[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            registry.promote(path, second, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert caught.value.strerror and str(path) in str(caught.value.filename2), "one file, where it was to be written"
+    assert registry.read(path).current == before.current and Runtime.open(path).labels
+    assert [p.name for p in (path / registry.VERSIONS).iterdir()] == [before.current[:12]]
+
+
 def test_an_altered_record_or_a_missing_version_is_named(bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "registry"
     for version in versions(bundle, tmp_path, 2):
