@@ -52,7 +52,7 @@ def written(folder: Path, **changes: Any) -> str:
 
 def test_the_page_loads_nothing_and_its_pictures_are_small_jpegs(folder: Path) -> None:
     page = written(folder)
-    assert "http" not in page and 'src="data:image/jpeg;base64,' in page
+    assert "://" not in page and 'src="data:image/jpeg;base64,' in page
     first = re.search(r"base64,([^\"]+)\"", page)
     assert first
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(first[1]), np.uint8), cv2.IMREAD_COLOR)

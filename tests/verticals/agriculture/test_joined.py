@@ -54,4 +54,4 @@ def test_fields_go_the_whole_way_from_raw_files_to_hectares(tmp_path: Path, cach
     # Guessing by chance would rank the tiles no better than their number; a model that learned anything does.
     assert report["recall"]["value"] > report["base_rate"]["value"]
     page = (tmp_path / "report.html").read_text()
-    assert "not claimed" in page and "yield" in page and "http" not in page.split("</style>")[1]
+    assert "not claimed" in page and "yield" in page and "://" not in page.split("</style>")[1]

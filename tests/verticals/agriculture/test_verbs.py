@@ -207,7 +207,7 @@ def test_a_walk_is_planned_for_gps_and_paper_and_what_was_seen_there_gives_hecta
     gpx, paper = tmp_path / "walk.gpx", tmp_path / "walk.html"
     counts = ("--threshold", 0.5, "--uncertain", 1, "--high", 2, "--control", 2, "--unseen", 0)
     told = facts("scout", drawn, "-o", gpx, "-o", paper, *counts)
-    assert told["stops"] >= 3 and gpx.read_text().count("<wpt ") >= told["stops"] and "http" not in paper.read_text()
+    assert told["stops"] >= 3 and gpx.read_text().count("<wpt ") >= told["stops"] and "://" not in paper.read_text()
     rows = ["easting,northing,label"]
     # Four points in the blight of the map, of which one is healthy in truth, and six in what it calls healthy.
     rows += [f"{565008 + 4 * i},5540030,{'healthy' if i == 3 else 'potato_late_blight'}" for i in range(4)]

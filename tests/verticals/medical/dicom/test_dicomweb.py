@@ -73,7 +73,7 @@ def saved(path: Path, uid: str, *, series: str = "1.2.3.4.5", sop_class: str = V
     image = Dataset()
     image.SOPClassUID, image.SOPInstanceUID = sop_class, uid
     image.StudyInstanceUID, image.SeriesInstanceUID = f"{series}.1", series
-    image.PatientID, image.PatientName, image.Modality, image.StudyDate = "4711", "Doe^Jane", "XC", "20240301"
+    image.PatientID, image.PatientName, image.Modality, image.StudyDate = "PAT-4711", "Doe^Jane", "XC", "20240301"
     image.Rows = image.Columns = 16
     image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
@@ -125,11 +125,11 @@ def test_an_archive_that_is_not_there_or_refuses_is_one_sentence_without_the_que
 ) -> None:
     caplog.set_level(logging.INFO)
     with pytest.raises(DataError, match="HTTP status 404") as told:
-        query(connect(archive + "/nowhere"), patient_id="4711")
-    assert "4711" not in str(told.value) and told.value.__cause__ is None
+        query(connect(archive + "/nowhere"), patient_id="PAT-4711")
+    assert "PAT-4711" not in str(told.value) and told.value.__cause__ is None
     with pytest.raises(DataError, match="does not answer") as told:
-        query(connect(f"http://127.0.0.1:{free_port()}/dicom-web"), patient_id="4711")
-    assert "4711" not in str(told.value) and "4711" not in caplog.text
+        query(connect(f"http://127.0.0.1:{free_port()}/dicom-web"), patient_id="PAT-4711")
+    assert "PAT-4711" not in str(told.value) and "PAT-4711" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def objekt(uid: str, *, sop_class: str = VL, side: int = 8, seed: int = 0) -> Da
     image = Dataset()
     image.SOPClassUID, image.SOPInstanceUID = sop_class, uid
     image.StudyInstanceUID, image.SeriesInstanceUID = "1.2.3.4", "1.2.3.4.5"
-    image.PatientID, image.PatientName, image.Modality = "4711", "Doe^Jane", "XC"
+    image.PatientID, image.PatientName, image.Modality = "PAT-4711", "Doe^Jane", "XC"
     image.Rows = image.Columns = side
     image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
@@ -192,7 +192,7 @@ def test_a_duplicate_is_kept_once_and_another_object_of_the_same_uid_is_put_asid
     assert json.loads(note.read_text())["kept"] == kept.name and "same SOP Instance UID" in note.read_text()
     assert dcmread(note.with_suffix(".dcm")).PixelData == dcmread(other).PixelData
     assert "stored" in caplog.text and "known" in caplog.text and "quarantined" in caplog.text
-    assert "Doe" not in caplog.text and "4711" not in caplog.text and "1.2.3.1" not in caplog.text
+    assert "Doe" not in caplog.text and "PAT-4711" not in caplog.text and "1.2.3.1" not in caplog.text
     modes = {p.stat().st_mode & 0o777 for p in folder.rglob("*") if p.is_file()}
     assert modes == {0o600}, "objects name patients"
     assert {p.stat().st_mode & 0o777 for p in (folder, *folder.iterdir()) if p.is_dir()} == {0o700}

@@ -38,7 +38,7 @@ def wrapped(folder: Path, name: str, picture: np.ndarray) -> Path:
     jpeg = folder / "photo.jpg"
     data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
     jpeg.write_bytes(data[:2] + b"\xff\xfe\0\x0cJane Doe42" + data[2:])
-    keys = ["-k", "PatientName=Doe^Jane", "-k", "PatientID=4711", "-k", "StudyDate=20240301", "-k", "StudyTime=1200"]
+    keys = ["-k", "PatientName=Doe^Jane", "-k", "PatientID=PATIENT-4711-K", "-k", "StudyDate=20240301", "-k", "StudyTime=1200"]
     subprocess.run(["img2dcm", "-vlp", *keys, str(jpeg), str(folder / name)], check=True, capture_output=True)
     jpeg.unlink()
     return folder / name
@@ -49,7 +49,7 @@ def test_a_wrapped_photograph_comes_out_without_its_person_and_valid(tmp_path: P
     assert b"Jane Doe42" in source.read_bytes()
     made = release(source, tmp_path / "out", KEY)
     data = made.path.read_bytes() + made.receipt_path.read_bytes()
-    assert b"Jane" not in data and b"4711" not in data and b"20240301" not in data
+    assert b"Jane" not in data and b"PATIENT-4711" not in data and b"20240301" not in data
     assert made.path.name == f"{made.receipt.instance}.dcm" and made.receipt_path.name.endswith(RECEIPT_SUFFIX)
     before, after = dcmread(source), dcmread(made.path)
     np.testing.assert_array_equal(before.pixel_array, after.pixel_array)
