@@ -24,6 +24,20 @@ def check(out: Path) -> None:
         raise DataError(f"{out / FRAMES}: holds something that no ingest wrote; give another folder after -o")
 
 
+def check_source(source: Path) -> None:
+    """Refuse the pictures that an ingest cut as a source of their own: what they were cut from knew more.
+
+    Raises:
+        DataError: ``source`` lies in a folder of frames that an ingest wrote.
+    """
+    cut = next((f for f in (source.absolute(), *source.absolute().parents) if (f / MARK).is_file()), None)
+    if cut is not None:
+        raise DataError(
+            f"{source}: are pictures that an ingest cut, without the lines that were lost and without scale; give the "
+            f"raw files, or {cut.parent}, where the ingest wrote down what it knew"
+        )
+
+
 @contextmanager
 def folder(out: Path) -> Iterator[Path]:
     """A folder to write pictures into, which becomes ``out/frames`` whole or not at all."""
@@ -43,12 +57,12 @@ def _shunned(source: Path, out: Path) -> Path:
 
 
 def files_below(source: Path, out: Path) -> list[Path]:
-    """Files below a folder in order, without hidden ones and without what an ingest wrote there itself."""
-    shunned = _shunned(source, out)
+    """Files below a folder in order, without hidden ones and without pictures that this or another ingest cut."""
+    shunned = (_shunned(source, out), *(mark.parent.resolve() for mark in source.rglob(MARK)))
     return [
         f
         for f in sorted(source.rglob("*"))
         if f.is_file()
-        and not f.resolve().is_relative_to(shunned)
+        and not any(f.resolve().is_relative_to(cut) for cut in shunned)
         and not any(part.startswith(".") for part in f.relative_to(source).parts)
     ]

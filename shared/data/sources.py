@@ -15,9 +15,9 @@ from shared.taxonomy import Taxonomy
 
 MANIFEST_NAMES = ("manifest.csv", "manifest.parquet")
 _TABLES = (".csv", ".parquet")
-_NOT_PICTURES = frozenset(
+NOT_PICTURES = frozenset(
     [".csv", ".parquet", ".txt", ".json", ".jsonl", ".xml", ".toml", ".yaml", ".yml", ".names", ".md", ".html", ".log"]
-)
+) | {".pdf", ".partial", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".db"}
 """Endings of what lies beside pictures and is none; any other ending may be a picture that we cannot read."""
 _SPLIT_WORDS = {
     "train": "train",
@@ -79,7 +79,7 @@ def samples(source: Path) -> tuple[tuple[Sample, ...], Path, tuple[Problem, ...]
     folder = source if source.is_dir() else source.parent
     ours, astray = masks(source), _astray(source)
     files = sorted(f for f in _files(source) if f not in ours) if source.is_dir() else [source]
-    foreign = [f for f in files if f.suffix.lower() not in images.SUFFIXES | _NOT_PICTURES]
+    foreign = [f for f in files if f.suffix.lower() not in images.SUFFIXES | NOT_PICTURES]
     files = [f for f in files if f.suffix.lower() in images.SUFFIXES]
     if not files and not foreign and not astray:
         raise DataError(f"{source}: holds no images; readable endings are {', '.join(sorted(images.SUFFIXES))}")
@@ -273,7 +273,7 @@ def _one_word_per_label(rows: list[Row], taxonomy: Taxonomy) -> list[Row]:
 
 def _astray(folder: Path) -> list[tuple[Path, str]]:
     """Links that nobody follows, where they may stand for pictures."""
-    return [(f, what) for f, what in links.unfollowed(folder) if f.suffix.lower() not in _NOT_PICTURES]
+    return [(f, what) for f, what in links.unfollowed(folder) if f.suffix.lower() not in NOT_PICTURES]
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -25,9 +25,6 @@ MAX_PIECE_PIXELS = 32_000_000
 MAX_PIECE_LINES = 32_000
 """Largest PNG that is written: 32 MPix and below 2^15 lines, what browsers and OpenCV take without trouble."""
 LABELS = Path(__file__).parent / "labels.toml"
-_NOTES = frozenset({".md", ".txt", ".json", ".html", ".pdf", ".yaml", ".yml", ".log"})
-"""Endings of files that people put beside pictures; they are no input, and nobody needs to be told."""
-
 Picture = NDArray[np.uint8]
 
 
@@ -80,13 +77,15 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
         Samples with labels where truth is there; what could not be read, and the fraction of each frame not covered.
 
     Raises:
-        DataError: ``source`` does not exist or holds nothing to read, or ``out/frames`` holds somebody's files.
+        DataError: ``source`` does not exist, holds nothing to read or what an ingest cut, or ``out/frames`` holds
+            somebody's files.
         ConfigError: ``tile`` or ``halo`` is out of range.
     """
     if tile < 1 or halo < 0:
         raise ConfigError(f"tile is {tile} and halo {halo}; allowed: tile >= 1 and halo >= 0, in pixels")
     if not source.exists():
         raise DataError(f"{source}: does not exist; give a folder of strips or images, or one of them")
+    cut_frames.check_source(source)
     files, strays = _inputs(source, out)
     if not files:
         raise DataError(f"{source}: holds neither strips (.raw, .tif with a sidecar .toml) nor images; give some")
@@ -122,7 +121,7 @@ def _inputs(source: Path, out: Path) -> tuple[list[Path], list[Problem]]:
             continue
         if stem != file:
             strays.append(Problem(name, f"{file.name} is there, its strip or image is not; copy it beside it"))
-        elif file.suffix.lower() not in _NOTES:
+        elif file.suffix.lower() not in sources.NOT_PICTURES:
             endings = ", ".join(sorted(images.SUFFIXES | pixels.STRIP_SUFFIXES))
             strays.append(Problem(name, f"ending {file.suffix!r} is neither strip nor image; readable are {endings}"))
     return files, strays
@@ -141,9 +140,12 @@ def _stem(file: Path) -> Path:
 
 
 def _names(files: list[Path], folder: Path) -> dict[Path, str]:
-    """A name for each file: its path without ending, or with it where two would be the same."""
-    stems = Counter(f.with_suffix("") for f in files)
-    return {f: (f if stems[f.with_suffix("")] > 1 else f.with_suffix("")).relative_to(folder).as_posix() for f in files}
+    """A name for each file: its path without ending, or with it where two would be the same (a.png, a.tif, a.tif.png).
+
+    Two frames of one name would be one frame, and the picture of one would take the place of the other's.
+    """
+    taken = Counter([f.with_suffix("") for f in files] + files)
+    return {f: (f if taken[f.with_suffix("")] > 1 else f.with_suffix("")).relative_to(folder).as_posix() for f in files}
 
 
 def _open(path: Path, name: str) -> _Frame:

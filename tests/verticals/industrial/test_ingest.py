@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from shared.data import images
+from shared.data.ingested import save
 from shared.errors import ConfigError, DataError
 from shared.records import Box, Sample
 from shared.vertical import Ingested
@@ -33,6 +34,7 @@ def done(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ingeste
 
 def strip(path: Path, lines: int = 300, extra: str = "", seed: int = 0) -> np.ndarray:
     pixels = np.random.default_rng(seed).integers(0, 256, (lines, 200)).astype(np.uint8)
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(pixels.tobytes())
     path.with_suffix(".toml").write_text(
         f'width = 200\npixel_format = "Mono8"\nline_rate_hz = 9000\nmm_per_px = [0.05, 0.05]\n{extra}\n'
@@ -320,6 +322,38 @@ def test_an_output_folder_inside_of_the_source_is_not_read_again(tmp_path: Path)
     assert ingest(tmp_path, tmp_path).samples == ingest(tmp_path, tmp_path).samples
 
 
+def test_what_loupe_itself_wrote_beside_the_strips_is_no_part(tmp_path: Path) -> None:
+    """A second prediction in the folder of the shift counted the pieces of the first one as whole parts."""
+    strip(tmp_path / "a.raw", extra="lost_lines = [[100, 100]]")
+    first = tmp_path / "monday.jsonl.frames"
+    save(ingest(tmp_path, first), first, "industrial")
+    for name in ("monday.jsonl", "later.jsonl.partial", "reviews.sqlite", "reviews.sqlite-wal", "report.html"):
+        (tmp_path / name).write_text("{}")
+    again = ingest(tmp_path, tmp_path / "again.jsonl.frames")
+    assert {s.frame for s in again.samples} == {"a"} and set(again.skipped) == {"a"} and len(again.problems) == 1
+
+
+def test_pictures_that_an_ingest_cut_are_no_source_because_they_forget_what_was_lost(tmp_path: Path) -> None:
+    strip(tmp_path / "in" / "a.raw", extra="lost_lines = [[100, 100]]")
+    ingest(tmp_path / "in", tmp_path / "out")
+    (piece, _) = sorted((tmp_path / "out" / "frames").glob("*.png"))
+    for source in (tmp_path / "out" / "frames", piece):
+        with pytest.raises(DataError, match="pictures that an ingest cut, without the lines that were lost"):
+            ingest(source, tmp_path / "again")
+    with pytest.raises(DataError, match="holds neither strips"):
+        ingest(tmp_path / "out", tmp_path / "again")  # killed before its record was written
+
+
+def test_no_frame_takes_the_name_of_another(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 90, 90)).astype(np.uint8)
+    names = ("a.png", "a.bmp", "a.bmp.png")
+    for name, picture in zip(names, pixels, strict=True):
+        cv2.imwrite(str(tmp_path / name), picture)
+    found = ingest(tmp_path, tmp_path / "out")
+    assert sorted(s.frame for s in found.samples) == sorted(names)
+    assert len({s.path for s in found.samples}) == 3
+
+
 def test_nothing_to_read_and_impossible_tiles_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         ingest(tmp_path / "none", tmp_path / "out")
@@ -358,6 +392,6 @@ def test_links_that_lead_nowhere_are_listed_and_masks_of_a_table_are_no_parts(tm
     ingested = ingest(source, tmp_path / "out")
     assert {s.frame for s in ingested.samples} == {"good", "a"}
     said = {p.where: p.what for p in ingested.problems}
-    assert set(said) == {"b.raw", "shift", "labels.csv"} and "is a link to nothing" in said["b.raw"]
+    assert set(said) == {"b.raw", "shift"} and "is a link to nothing" in said["b.raw"]
     assert ingested.skipped["b.raw"] == ingested.skipped["shift"] == 1.0
     assert "1 files are masks" in ingested.remarks[0].what
