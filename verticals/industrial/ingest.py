@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared import taxonomy
+from shared import config, taxonomy
 from shared.data import cut_frames, images, sources
 from shared.data.cut_frames import FRAMES
 from shared.data.tiles import Tile, grid
@@ -173,11 +173,21 @@ def _open(path: Path, name: str) -> _Frame:
         return images.read(path, window=Box(0, y0, width, y1))
 
     unread = "its sidecar is not read, because that belongs to .raw and .tif strips; save the strip as one of them"
+    if note.is_file() and _tells_of_loss(note, lines):
+        raise DataError(f"{note}: tells of lines that are lost, and {unread}")
     reason = _blind(path)
     problems = tuple(
         Problem(name, what) for what in ([unread] if note.is_file() else []) + ([reason] if reason else [])
     )
     return _Frame(name, path, width, lines, () if reason else ((0, lines),), rows, name, lines, problems=problems)
+
+
+def _tells_of_loss(note: Path, lines: int) -> bool:
+    try:
+        said = config.load(pixels.Sidecar, note)
+    except ConfigError:
+        return False  # another program's file
+    return bool(said.lost_lines) or (said.lines or 0) > lines
 
 
 def _blind(path: Path) -> str | None:

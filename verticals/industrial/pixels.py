@@ -34,7 +34,8 @@ class Sidecar:
         part: The part or roll that was scanned; strips of one part are never torn apart by a split.
         camera: Name of the camera.
         captured_at: When, ISO 8601.
-        lost_lines: ``[[first, count], ...]``: lines that are in the file but hold no picture of the part.
+        lost_lines: ``[[first, count], ...]``: lines that are in the file but hold no picture of the part, 0 being the
+            first of this file.
         synthetic: True for drawn strips; it goes with every number measured on them.
     """
 
@@ -174,8 +175,14 @@ def open_strip(path: Path) -> Strip:
     if held == 0:
         raise DataError(f"{path}: holds {size_bytes} bytes, less than one line of {line_bytes}; scan the strip again")
     expected = expected or held
+    whole = max(held, expected)
+    if strange := next((first for first, _ in sidecar.lost_lines if first >= whole), None):
+        raise DataError(
+            f"{note}: names line {strange} as lost, and the strip has lines 0 to {whole - 1}, so that nobody knows "
+            "which of them are lost; count lost_lines from the strip's own first line, or correct lines"
+        )
     pixels = np.memmap(path, dtype=depth, mode="r", offset=offset, shape=(held, sidecar.width))
-    return Strip(path, sidecar, held, max(held, expected), _problems(path, sidecar, held, expected, rest), pixels)
+    return Strip(path, sidecar, held, whole, _problems(path, sidecar, held, expected, rest), pixels)
 
 
 def _problems(path: Path, sidecar: Sidecar, held: int, expected: int, rest_bytes: int) -> tuple[Problem, ...]:
@@ -195,9 +202,10 @@ def _problems(path: Path, sidecar: Sidecar, held: int, expected: int, rest_bytes
             f"{held} lines are there, {expected} were expected; all are examined: correct lines in the sidecar, or see "
             "that no two parts are in one file"
         )
-    lost = sum(max(0, min(first + count, expected) - first) for first, count in sidecar.lost_lines)
+    whole = max(held, expected)
+    lost = len({y for first, count in sidecar.lost_lines for y in range(first, min(first + count, whole))})
     if lost:
-        found.append(f"the camera lost {lost} of {expected} lines; they are not examined: scan the part again")
+        found.append(f"the camera lost {lost} of {whole} lines; they are not examined: scan the part again")
     return tuple(Problem(str(path), sentence) for sentence in found)
 
 

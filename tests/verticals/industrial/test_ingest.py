@@ -237,6 +237,27 @@ def test_a_sidecar_beside_a_photograph_is_told_to_be_in_vain(tmp_path: Path) -> 
     assert len(ingested.samples) == 1 and "sidecar is not read" in ingested.problems[0].what
 
 
+@pytest.mark.parametrize("said", ["lost_lines = [[10, 20]]", "lines = 400"])
+def test_a_photograph_whose_sidecar_tells_of_lost_lines_is_not_examined(tmp_path: Path, said: str) -> None:
+    """Which of its lines are empty stands in a file that is not read: it passed as examined completely."""
+    pixels = strip(tmp_path / "a.raw", extra=said)
+    (tmp_path / "a.raw").unlink()
+    images.write_png(tmp_path / "a.png", pixels)
+    found = ingest(tmp_path, tmp_path / "out")
+    assert (found.samples, dict(found.skipped)) == ((), {"a": 1.0})
+    assert "tells of lines that are lost, and its sidecar is not read" in found.problems[0].what
+
+
+def test_lost_lines_that_the_strip_does_not_have_make_it_not_examined(tmp_path: Path) -> None:
+    """A camera that counts lines from the start of the roll says that some are lost, and nobody knows which."""
+    strip(tmp_path / "a.raw", extra="lost_lines = [[48010, 20]]")
+    strip(tmp_path / "tail.raw", extra="lost_lines = [[290, 20]]", seed=1)
+    found = ingest(tmp_path, tmp_path / "out")
+    assert {s.frame for s in found.samples} == {"tail"}
+    assert dict(found.skipped) == {"a": 1.0, "tail": pytest.approx(10 / 300)}
+    assert "names line 48010 as lost, and the strip has lines 0 to 299" in found.problems[0].what
+
+
 def test_an_unknown_type_in_the_list_is_refused_with_advice(tmp_path: Path) -> None:
     strip(tmp_path / "a.raw")
     (tmp_path / "a.defects.csv").write_text("type,x0,y0,x1,y1,length_mm,area_mm2\nscrach,1,2,30,40,1.5,\n")

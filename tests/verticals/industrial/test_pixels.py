@@ -101,7 +101,7 @@ def test_lost_lines_are_left_out_of_what_can_be_examined(tmp_path: Path) -> None
     strip = open_strip(tmp_path / "a.raw")
     assert strip.runs == ((0, 3), (6, 20))
     assert strip.missing == pytest.approx(8 / 25)
-    assert "lost" in strip.problems[0].what
+    assert "the camera lost 8 of 25 lines" in strip.problems[0].what
 
 
 def test_values_above_the_full_scale_are_refused_because_the_format_must_be_wrong(tmp_path: Path) -> None:
