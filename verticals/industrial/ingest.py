@@ -17,7 +17,17 @@ from shared.errors import ConfigError, DataError, LoupeError, Problem
 from shared.records import Box, Finding, Provenance, Sample
 from shared.vertical import Ingested
 from verticals.industrial import blind, pixels
-from verticals.industrial.truth import BOXES_SUFFIX, LIST_SUFFIX, MASK_SUFFIX, UNKNOWN, defect_codes, label, read
+from verticals.industrial.truth import (
+    BOXES_SUFFIX,
+    LIST_SUFFIX,
+    MASK_SUFFIX,
+    UNKNOWN,
+    defect_codes,
+    label,
+    of_unread,
+    ok,
+    read,
+)
 
 TILE_PX, HALO_PX = 96, 16
 """At 0.05 mm per pixel a core of 4.8 mm; the halo shows the model what a defect at the core's border goes on as."""
@@ -94,6 +104,8 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
     names = _names(files, source if source.is_dir() else source.parent)
     harvest = _Harvest(problems=strays)
     harvest.skipped.update({p.where: 1.0 for p in strays})
+    for name in harvest.skipped:
+        harvest.truth += of_unread(source / name, name, labels)
     with cut_frames.folder(out) as folder:
         for path in tqdm(files, desc="cutting frames", unit="frame", disable=None, leave=False):
             try:
@@ -101,6 +113,7 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
             except LoupeError as error:
                 harvest.problems.append(Problem(names[path], str(error)))
                 harvest.skipped[names[path]] = 1.0
+                harvest.truth += of_unread(path.with_suffix(""), names[path], labels)
     return replace(_result(harvest, len(files)), remarks=sources.masks_told(source))
 
 
@@ -214,7 +227,7 @@ def _take(frame: _Frame, folder: Path, labels: taxonomy.Taxonomy, harvest: _Harv
     harvest.problems += [*frame.problems, *problems]
     harvest.truth += truth.findings
     if truth.known and not truth.findings:
-        harvest.truth.append(Finding(frame.name, "OK", probability=1.0, risk=0.0))
+        harvest.truth.append(ok(frame.name))
     harvest.frames += 1
     covered, codes = 0, (*defect_codes(labels), UNKNOWN)
     for cells in _pieces(frame, tile=tile, halo=halo):

@@ -90,6 +90,38 @@ def read(
     return Truth(findings=findings, known=table.is_file()), problems
 
 
+def of_unread(stem: Path, frame: str, taxonomy: Taxonomy) -> tuple[Finding, ...]:
+    """What is known to be in a frame that cannot be read: left out, its defects would not count as missed.
+
+    Args:
+        stem: Path of the data file without its ending; it need not be there.
+        frame: Name of the frame.
+        taxonomy: Labels of the vertical.
+
+    Returns:
+        The true defects, one finding OK where none is known to be there, nothing where no list can be read.
+    """
+    table, boxes = (stem.with_name(stem.name + suffix) for suffix in (LIST_SUFFIX, BOXES_SUFFIX))
+    try:
+        if table.is_file():
+            findings = _from_list(table, frame, taxonomy)
+        elif boxes.is_file() and (items := voc.read(boxes)[0]):
+            size = (items[0].width or 0, items[0].height or 0)
+            if size[0] * size[1] > images.MAX_PIXELS:
+                return ()
+            findings = _from_boxes(boxes, frame, size, taxonomy, None)[0].findings
+        else:
+            return ()
+    except DataError:
+        return ()  # that the frame is not there to be marked is said already
+    return findings or (ok(frame),)
+
+
+def ok(frame: str) -> Finding:
+    """The frame is known to have no defect."""
+    return Finding(frame, "OK", probability=1.0, risk=0.0)
+
+
 def label(truth: Truth, tile: Tile, codes: tuple[str, ...]) -> str | None:
     """The label that a tile gets, or None where it is a matter of opinion.
 

@@ -10,11 +10,12 @@ import pytest
 from shared.data import images
 from shared.data.ingested import save
 from shared.errors import ConfigError, DataError
-from shared.records import Box, Sample
+from shared.records import Box, Decision, Sample, Verdict
 from shared.vertical import Ingested
 from verticals.industrial.defects import DRAW
 from verticals.industrial.ingest import ingest
 from verticals.industrial.pixels import open_strip
+from verticals.industrial.report import report
 from verticals.industrial.synth import synth
 
 CODES = ["OK", *DRAW]
@@ -312,6 +313,24 @@ def test_boxes_that_cannot_be_read_cost_the_labels_and_nothing_else(tmp_path: Pa
     ingested = ingest(tmp_path, tmp_path / "out")
     assert ingested.labels == {} and len(ingested.samples) == 9
     assert "its truth is left out" in ingested.problems[0].what
+
+
+def test_known_defects_of_a_frame_that_cannot_be_read_stay_known_and_count_as_missed(tmp_path: Path) -> None:
+    listed = "type,x0,y0,x1,y1,length_mm,area_mm2\n"
+    for name in ("empty", "gone", "clean"):
+        strip(tmp_path / f"{name}.raw")
+        defect = "scratch,1,2,30,40,1.5,\ndent,5,6,90,80,2.5,\n" if name != "clean" else ""
+        (tmp_path / f"{name}.defects.csv").write_text(listed + defect)
+        (tmp_path / f"{name}.raw").write_bytes(b"")
+    (tmp_path / "gone.raw").unlink()
+    boxed(tmp_path / "cut.png", ("scratch", 5, 6, 70, 30))
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    found = ingest(tmp_path, tmp_path / "out")
+    known = {"empty": ["SCR", "DEN"], "gone": ["SCR", "DEN"], "clean": ["OK"], "cut": ["SCR"]}
+    assert {n: [t.label for t in found.truth if t.frame == n] for n in known} == known and len(found.truth) == 6
+    decisions = [Decision(name, Verdict.NOT_EXAMINED, ("why",), (), 0.0) for name in found.skipped]
+    facts = report(decisions, found.truth, [])
+    assert (facts["recall"]["value"], facts["recall"]["n"], facts["without_truth"]) == (0.0, 5, 0)
 
 
 def test_an_interrupted_run_leaves_nothing_and_the_next_one_is_whole(
