@@ -26,7 +26,8 @@ class Item:
     """One thing that a person is asked about.
 
     Attributes:
-        id: The Finding's id (with label and sample where several findings share it), or the frame's name.
+        id: The Finding's id (with label and sample where several findings share it), or the frame's name; where there
+            is no picture of it also what tells it from the next frame of that name.
         frame: The frame it is in.
         image: The file to show; empty where there is none.
         box: Where in that file's pixels; None means all of it.
@@ -170,8 +171,10 @@ def _of_frame(
     decision: Decision, shown: Shown | None, verdict: Verdict, batch: str, notes: tuple[str, ...], known: str
 ) -> Item:
     about = {"samples": [known] if known else [], FILE: shown.file if shown else ""}
+    # A file that could not be read is copied again under its name, as its reason says; each of the two is asked about.
+    unseen = verdict is Verdict.NOT_EXAMINED and shown is None and bool(known)
     return Item(
-        id=decision.frame,
+        id=f"{decision.frame}#{known[:12]}" if unseen else decision.frame,
         frame=decision.frame,
         image=shown.image if shown else "",
         box=None,

@@ -55,11 +55,15 @@ def test_one_file_of_findings_with_two_pictures_of_one_name_is_refused(store: St
     assert store.count_items() == 0
 
 
-def test_what_could_not_be_read_is_not_taken_for_what_comes_under_its_name(store: Store) -> None:
-    store.add([predicted("001", A, problem="is empty")])
-    with pytest.raises(ReviewError, match="another picture of that name"):
-        store.add([predicted("001", A)])
-    assert store.add([predicted("001", A, problem="is empty")]) == Added(0, 0, 1)
+def test_a_file_that_could_not_be_read_and_what_comes_under_its_name_are_both_asked_about(store: Store) -> None:
+    """Its reason says to copy it again: whoever did could not queue the lot any more."""
+    cut, empty = predicted("001", A, problem="is cut off"), predicted("001", A, problem="is empty")
+    assert [store.add([line]) for line in (cut, cut, empty)] == [Added(1, 0, 0), Added(0, 0, 1), Added(1, 0, 0)]
+    assert store.add([predicted("001", A)]) == Added(1, 0, 0)
+    unseen = [item for item in store.items() if item.label == NOT_EXAMINED]
+    assert {item.frame for item in unseen} == {"001"} and len({item.id for item in unseen}) == 2
+    store.record(Review(unseen[0].id, Action.CONFIRM, NOT_EXAMINED, "Anna", now(), 1.0))
+    assert {i.id for i in store.items()} - set(store.standing()) == {"001", unseen[1].id}
 
 
 @pytest.mark.parametrize("again", [tiled(f"{A}@0,0,64,64"), tiled(f"{A}@8,0,64,64", f"{A}@72,0,64,64")])
@@ -83,4 +87,4 @@ def test_findings_that_share_an_id_are_items_of_their_own_in_any_order(store: St
     for order in (findings, findings[::-1]):
         added = store.add([Line(Decision("f", Verdict.FLAG, ("why",), tuple(order), 0.5), {}, {"content": "c"})])
     assert added == Added(0, 0, 3)
-    assert {i.id: i.label for i in store.items()} == {f"f#SCR:{A}": "SCR", f"f#CRK:{B}": "CRK", "f": NOT_EXAMINED}
+    assert {i.id: i.label for i in store.items()} == {f"f#SCR:{A}": "SCR", f"f#CRK:{B}": "CRK", "f#c": NOT_EXAMINED}
