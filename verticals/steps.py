@@ -139,7 +139,7 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
             f"{truth}: names no frame of {findings} (e.g. {known[0].frame!r} against {min(frames)!r}); predict on the "
             "folder from which the table's paths start"
         )
-    reviews, elsewhere = _reviews(store, lines)
+    reviews, about_store = _reviews(store, lines)
     facts = vertical.report([_in_codes(line.decision, labels) for line in lines], known, reviews)
     facts |= {"findings": str(findings), "truth": str(truth) if truth else None, "vertical": vertical.name}
     facts["bundle_hash"] = lines[0].extra.get("bundle_hash", "")
@@ -150,10 +150,7 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
             f"{used} of {len(lines)} frames were used to build the bundle and are in these figures, which are no "
             "evidence of how well it does; loupe evaluate leaves such frames out"
         )
-    if elsewhere:
-        facts["notes"].append(
-            f"{elsewhere} verdicts of the review store are about other findings than these and are in no figure"
-        )
+    facts |= about_store | {"notes": [*facts["notes"], *about_store.get("notes", [])]}
     if page is not None:
         from shared.reporting.page import write_page
 
@@ -190,19 +187,38 @@ def _read_truth(path: Path, labels: taxonomy.Taxonomy) -> tuple[Finding, ...]:
     return tuple(known)
 
 
-def _reviews(store: str | None, lines: Sequence[decisions.Line]) -> tuple[list[Review], int]:
-    """Readings, standing verdicts and undos about these findings; and how many verdicts are about others."""
+def _reviews(store: str | None, lines: Sequence[decisions.Line]) -> tuple[list[Review], dict[str, Any]]:
+    """Readings, standing verdicts and undos about these findings; and what the report says of the log itself.
+
+    Raises:
+        ReviewError: The log was altered, or does not answer.
+    """
     if store is None:
-        return [], 0
+        return [], {}
     from shared.review.items import items_of
     from shared.review.store import Store
 
     opened = Store.open(store)
     try:
+        head = opened.head()
+        opened.verify(known=head)
         log, standing, items = opened.reviews(), list(opened.standing().values()), opened.items()
     finally:
         opened.close()
     offered = {item.id: item for item in items_of(lines)}
     mine = {item.id for item in items if item.id in offered and item.same_picture(offered[item.id])}
     told = [*(review for review in log if review.action in (Action.READ, Action.UNDO)), *standing]
-    return [review for review in told if review.item in mine], sum(review.item not in mine for review in standing)
+    waiting = offered.keys() - {review.item for review in standing if review.item in mine}
+    unseen = sum(offered[i].verdict is Verdict.NOT_EXAMINED for i in waiting)
+    elsewhere = sum(review.item not in mine for review in standing)
+    notes = []
+    if waiting:
+        notes.append(
+            f"{len(waiting)} of {len(offered)} things to review have no verdict ({unseen} of them NOT EXAMINED)"
+        )
+    if elsewhere:
+        notes.append(
+            f"{elsewhere} verdicts of the review store are about other findings than these and are in no figure"
+        )
+    log_end = {"rows": head.count, "last_hash": head.hash}
+    return [review for review in told if review.item in mine], {"notes": notes, "review_log": log_end}

@@ -134,6 +134,8 @@ def on_page(facts: Facts) -> dict[str, Any]:
     """The facts of a report as its page shows them: what must be known first, and a unit where a number needs one."""
     told = {name: fact for name, fact in facts.items() if name not in ("measured", "disclaimer")}
     told["notes"] = [*filter(None, [facts.get("disclaimer")]), *facts["notes"]]
+    if facts.get("truth", "") is None:
+        told.pop("false_findings", None)  # without truth it is always 0, which would be read as praise
     if told.get("length_error_median") is not None:
         told["length_error_median"] = f"{100 * told['length_error_median']:.0f} % of the true length"
     return told
@@ -192,7 +194,9 @@ def _of_parts(facts: Facts) -> str:
     if facts["without_truth"] and facts.get("truth", True):
         lines.append(f"parts about which no truth is known: {facts['without_truth']}")
     if facts["without_answer"]:
-        lines.append(f"no decision at all about: {', '.join(facts['without_answer'])}")
+        missing = facts["without_answer"]
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        lines.append(f"no decision at all about {len(missing)} parts: {', '.join(missing[:_SHOWN])}{more}")
     lines.append(f"NOT EXAMINED                 {rate(facts['not_examined'])}")
     if facts["length_error_median"] is not None:
         compared = facts["lengths_compared"]
@@ -201,8 +205,10 @@ def _of_parts(facts: Facts) -> str:
     if review["seconds_median"] is not None:
         lines.append(
             f"reviewed: {review['confirm']} confirmed, {review['reject']} rejected, {review['relabel']} relabelled, "
-            f"median {review['seconds_median']:.1f} s per verdict"
+            f"{review['stays_not_examined']} stay NOT EXAMINED, median {review['seconds_median']:.1f} s per verdict"
         )
+    if log := facts.get("review_log"):
+        lines.append(f"review log: {log['rows']} rows, unbroken, the last with hash {log['last_hash']}")
     return "\n".join(lines)
 
 

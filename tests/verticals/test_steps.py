@@ -1,4 +1,6 @@
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -7,6 +9,7 @@ import pytest
 
 from shared import decisions
 from shared.data import images, ingested
+from shared.errors import ReviewError
 from shared.evaluate import SAMPLES, used_for_building
 from shared.inference import bundle as bundles
 from shared.records import Action, Box, Finding, Review, Sample, Verdict
@@ -77,10 +80,19 @@ def test_a_report_counts_the_verdicts_about_its_own_findings_and_what_was_taken_
     facts = report_findings(findings, truth=None, store=store, page=None)
     assert (facts["review"]["confirm"], facts["review"]["undo"]) == (2, 2)
     assert facts["notes"][-1].startswith("1 verdicts of the review store are about other findings")
+    waiting = f"{len(lines) - 2} of {len(lines)} things to review have no verdict (0 of them NOT EXAMINED)"
+    assert waiting in facts["notes"]
+    head = opened.head()
+    assert facts["review_log"] == {"rows": head.count, "last_hash": head.hash} and head.count == 7
     # Another part comes under the name of one that was judged: no verdict is about it.
-    cv2.imwrite(str(source / ids[0]), texture("spot", 77))
+    cv2.imwrite(str(source / lines[0].decision.frame), texture("spot", 77))
     again = judged(plant, source, tmp_path / "again.jsonl")
     assert report_findings(again, truth=None, store=store, page=None)["review"]["confirm"] == 1
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("DROP TRIGGER reviews_no_update")
+        connection.execute("UPDATE reviews SET action = 'reject' WHERE seq = 1")
+    with pytest.raises(ReviewError, match=r"row 1 .* was altered"):
+        report_findings(findings, truth=None, store=store, page=None)
 
 
 def test_a_picture_that_was_changed_or_lost_after_the_ingest_is_not_examined(plant: Path, tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     Returns:
         ``parts`` (counts per verdict), ``recall`` over all defects and ``recall_per_type`` (each value, low, high, n,
         and how many got the right type), ``escapes`` (defective parts that passed), ``overkill`` (OK parts that were
-        flagged), ``not_examined``, ``without_answer`` (parts with known defects that no decision is about; their
+        flagged), ``not_examined``, ``without_answer`` (parts that something is known about and no decision is; their
         defects count as missed), ``without_truth`` (parts about which nothing is known), ``false_findings``, the
-        median ``length_error`` and ``review``.
+        median ``length_error`` and ``review`` (what the inspectors did; that something stays NOT EXAMINED confirms no
+        finding, and is counted apart).
     """
     real = _by_frame([t for t in truth if t.risk > 0])
     known_ok = {t.frame for t in truth if t.risk == 0} - set(real)
@@ -49,8 +50,8 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         if decision.frame in real or decision.frame in known_ok:
             false_findings += sum(not any(touches(f, d) for d in defects) for f in decision.findings)
     answered = {d.frame for d in decisions}
-    unanswered = sorted(set(real) - answered)
-    for defect in (d for frame in unanswered for d in real[frame]):
+    unanswered = sorted({*real, *known_ok} - answered)
+    for defect in (d for frame in unanswered for d in real.get(frame, [])):
         found_by_type[defect.label].append((False, defect.frame))
     defective = [d for d in decisions if real.get(d.frame)]
     good = [d for d in decisions if d.frame in known_ok]
@@ -106,7 +107,9 @@ def _by_frame(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
 
 
 def _review(reviews: Sequence[Review]) -> dict[str, Any]:
+    unseen = [r for r in reviews if r.action is Action.CONFIRM and r.label == Verdict.NOT_EXAMINED]
     counts = {action.value: sum(r.action is action for r in reviews) for action in Action}
+    counts |= {Action.CONFIRM.value: counts[Action.CONFIRM.value] - len(unseen), "stays_not_examined": len(unseen)}
     judged = [r for r in reviews if r.action in (Action.CONFIRM, Action.REJECT, Action.RELABEL)]
     return {
         **counts,

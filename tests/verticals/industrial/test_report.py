@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 
 from shared.records import Action, Box, Decision, Finding, Review, Verdict
 from verticals.industrial.report import report
-from verticals.tell import on_page
+from verticals.tell import on_page, reported
 
 
 def defect(frame: str, label: str, region: Box | None = None, length_mm: float | None = None) -> Finding:
@@ -67,6 +67,29 @@ def test_a_sliver_of_a_defect_does_not_count_as_found() -> None:
 def test_a_defective_part_that_nobody_answered_for_counts_as_missed_and_is_named() -> None:
     facts = report([Decision("a", Verdict.PASS, ())], [defect("lost", "SCR")], [])
     assert facts["recall"]["value"] == 0.0 and facts["without_answer"] == ["lost"]
+
+
+def test_a_part_that_is_known_to_be_good_does_not_vanish_where_no_decision_is_about_it() -> None:
+    known = [Finding("seen", "OK", 1.0, 0.0), Finding("never seen", "OK", 1.0, 0.0)]
+    facts = report([Decision("seen", Verdict.PASS, ())], known, [])
+    assert facts["without_answer"] == ["never seen"] and facts["overkill"]["n"] == 1
+    assert "no decision at all about 1 parts: never seen" in reported(facts)
+
+
+def test_what_stays_not_examined_is_no_confirmed_finding() -> None:
+    rows = [
+        Review("i1", Action.CONFIRM, "SCR", "ann", "2026-01-01T00:00:00Z", 2.0),
+        Review("i2", Action.CONFIRM, "not_examined", "ann", "2026-01-01T00:00:00Z", 2.0),
+    ]
+    facts = report([], [], rows)
+    assert (facts["review"]["confirm"], facts["review"]["stays_not_examined"]) == (1, 1)
+    assert "1 confirmed, 0 rejected, 0 relabelled, 1 stay NOT EXAMINED" in reported(facts)
+
+
+def test_without_truth_the_page_does_not_praise_with_no_false_finding() -> None:
+    facts = report([flagged("a", defect("a", "SCR"))], [], []) | {"notes": []}
+    assert "false_findings" not in on_page(facts | {"truth": None})
+    assert on_page(facts | {"truth": "truth.jsonl"})["false_findings"] == 0
 
 
 def test_without_parts_nothing_is_claimed() -> None:
