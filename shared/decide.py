@@ -17,6 +17,13 @@ place, and hangs together with one that reaches the high share (hysteresis, as i
 because the part of the score that all places share says nothing about where."""
 
 
+def percent(share: float) -> str:
+    """A share (0 to 1) of a frame, where 0 and 100 % are said of nothing and all alone: a lost line is not nothing."""
+    if 0 < share < 0.0001:
+        return "less than 0.01%"
+    return "more than 99.99%" if 0.9999 < share < 1 else f"{share:.2%}"
+
+
 def risk(seen: Seen, ok_label: str | None) -> float:
     """Probability that it is anything but OK; 1 where the bundle has no label for OK."""
     return 1.0 if ok_label is None else 1.0 - seen.probabilities[ok_label]
@@ -75,9 +82,9 @@ def verdict(
     """
     said = list(reasons)
     complete = case.examined >= policy.min_examined and bool(case.seen)
-    if not complete:
+    if not complete or case.examined < 1:
         why = "; ".join(p.what for p in case.problems[:3]) or "no reason was recorded"
-        said.append(f"{1 - case.examined:.2%} of it was not examined ({why})")
+        said.append(f"{percent(1 - case.examined)} of it was not examined ({why})")
     limit = threshold(case, policy)
     risks = [risk(seen, case.ok_label) for seen in case.seen]
     risky = not all(value < limit for value in risks)  # also where one is not a number
@@ -91,7 +98,8 @@ def verdict(
     else:
         result = Verdict.PASS
         ground = "all of it accepted by rule" if risky else f"below {limit:.3g}"
-        said.append(f"examined completely; highest risk {highest:.3g}, {ground}")
+        far = "completely" if case.examined == 1 else f"as far as the policy asks ({policy.min_examined:g})"
+        said.append(f"examined {far}; highest risk {highest:.3g}, {ground}")
     return Decision(case.frame, result, tuple(said), tuple(findings), case.examined)
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared.decide import percent
+from shared.reporting import rates
+
 Facts = Mapping[str, Any]
 _SHOWN = 10
 _NOT_TOLD = frozenset({"disclaimer", "notes", "findings", "truth", "vertical", "bundle_hash", "measured"})
@@ -14,7 +17,7 @@ def rate(row: Facts, n: bool = True) -> str:
     value = row.get("value", row.get("recall"))
     if row.get("n") == 0 or value is None:
         return "no cases"
-    said = f"{100 * value:5.1f} %  [{100 * row['low']:.1f} .. {100 * row['high']:.1f}]"
+    said = f"{rates.percent(value):>7}  [{100 * row['low']:.1f} .. {100 * row['high']:.1f}]"
     return f"{said}  n={row['n']}" if n and "n" in row else said
 
 
@@ -31,7 +34,7 @@ def ingested(facts: Facts) -> str:
         f"{facts['samples']} samples ({facts['labelled']} labelled), {known}",
         f"manifest: {facts['manifest']}",
     ]
-    lines += [f"not covered: {share:.2%} of {frame}" for frame, share in facts["skipped"].items()]
+    lines += [f"not covered: {percent(share)} of {frame}" for frame, share in facts["skipped"].items()]
     return "\n".join([*lines, *(f"left out: {p}" for p in facts["problems"])])
 
 

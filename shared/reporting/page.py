@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from shared import atomic
+from shared.reporting.rates import percent
 
 _FOLDER = Path(__file__).parent
 _RATE = frozenset({"value", "low", "high", "n"})
@@ -27,6 +28,7 @@ def write_page(title: str, facts: Mapping[str, Any], path: Path, *, names: Mappi
     environment.tests["rate"] = is_rate
     environment.filters["words"] = words
     environment.filters["counts"] = counts
+    environment.filters["percent"] = percent
     environment.tests["rates"] = lambda value: (
         isinstance(value, Mapping) and value and all(map(is_rate, value.values()))
     )

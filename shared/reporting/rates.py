@@ -41,8 +41,15 @@ class Rate:
 
 
 def percent(value: float | None, none: str = "no cases") -> str:
-    """A share from 0 to 1 as a person reads it; ``none`` where it is None or not a number."""
-    return none if value is None or value != value else f"{100 * value:.1f} %"
+    """A share from 0 to 1 as a person reads it; ``none`` where it is None or not a number.
+
+    0 and 100 % are said of no case and of all alone: two escapes among 5,000 parts are not none.
+    """
+    if value is None or value != value:
+        return none
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
 
 
 def proportion(successes: int, n: int) -> Rate:

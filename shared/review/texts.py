@@ -2,6 +2,7 @@
 
 from html import escape
 
+from shared.decide import percent
 from shared.records import Verdict
 from shared.review.items import NOT_EXAMINED, Item
 from shared.review.order import Progress
@@ -46,7 +47,7 @@ def facts(item: Item) -> str:
         "probability · risk": f"{item.probability:.1%} · {item.risk:.1%}" if item.verdict is Verdict.FLAG else "",
         "length · area": " · ".join(size),
         "novelty": f"{item.novelty:.2f}" if item.novelty else "",
-        "examined": f"{item.examined:.1%}" if item.examined < 1 else "",
+        "examined": percent(item.examined) if item.examined < 1 else "",
         "from": item.batch,
     }
     body = "".join(f"<tr><td>{key}</td><td>{escape(value)}</td></tr>" for key, value in rows.items() if value)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared import config
+from shared.decide import percent
 from shared.errors import ConfigError, DataError, Problem, require
 
 BITS: Mapping[str, int] = MappingProxyType({"Mono8": 8, "Mono10": 10, "Mono12": 12, "Mono14": 14, "Mono16": 16})
@@ -194,8 +195,8 @@ def _problems(path: Path, sidecar: Sidecar, held: int, expected: int, rest_bytes
         )
     if held < expected:
         found.append(
-            f"{held} of {expected} lines are there, {(expected - held) / expected:.1%} of the strip is not examined; "
-            "scan the part again"
+            f"{held} of {expected} lines are there, {percent((expected - held) / expected)} of the strip is not "
+            "examined; scan the part again"
         )
     if held > expected:
         found.append(

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from shared.data.tiles import grid
+from shared.decisions import Line
 from shared.errors import ConfigError, Problem
 from shared.records import Box, Sample, Verdict
+from shared.review.items import items_of
+from shared.review.texts import facts
 from shared.vertical import Case, Seen
 from verticals.industrial.decide import decide
 from verticals.industrial.merge import max_feret_mm, merge
@@ -97,6 +100,27 @@ def test_a_clean_part_with_lost_lines_is_not_examined() -> None:
     assert (
         decision.verdict is Verdict.NOT_EXAMINED and "10.00% of it was not examined (lines 100" in decision.reasons[0]
     )
+
+
+def test_a_part_that_passes_with_lost_lines_by_policy_never_says_that_it_was_examined_completely(
+    tmp_path: Path,
+) -> None:
+    policy = tmp_path / "site.toml"
+    policy.write_text("min_examined = 0.8\n")
+    clean, lost = look(np.zeros((300, 300), bool)), Problem("part 1", "lines 100 to 140 were lost")
+    decision = decide(Case("part 1", clean, 0.9, (lost,), "OK", 0.5), policy)
+    assert decision.verdict is Verdict.PASS
+    assert decision.reasons[0].startswith("10.00% of it was not examined (lines 100")
+    assert decision.reasons[1].startswith("examined as far as the policy asks (0.8); highest risk 0.02")
+
+
+def test_one_lost_line_of_a_long_strip_is_not_said_to_be_nothing() -> None:
+    clean, lost = look(np.zeros((300, 300), bool)), Problem("part 1", "the camera lost 1 of 30000 lines")
+    decision = decide(Case("part 1", clean, 29999 / 30000, (lost,), "OK", 0.5), None)
+    assert decision.verdict is Verdict.NOT_EXAMINED
+    assert decision.reasons[0].startswith("less than 0.01% of it was not examined")
+    (item,) = items_of([Line(decision, {}, {})])
+    assert "more than 99.99%" in facts(item)
 
 
 def test_a_defect_on_a_part_with_lost_lines_is_flagged_and_both_are_said() -> None:

@@ -1,9 +1,11 @@
+from pathlib import Path
 from statistics import median
 
 import pytest
 from scipy.stats import binomtest
 
 from shared.records import Action, Box, Decision, Finding, Review, Verdict
+from shared.reporting.page import write_page
 from verticals.industrial.report import report
 from verticals.tell import on_page, reported
 
@@ -84,6 +86,15 @@ def test_what_stays_not_examined_is_no_confirmed_finding() -> None:
     facts = report([], [], rows)
     assert (facts["review"]["confirm"], facts["review"]["stays_not_examined"]) == (1, 1)
     assert "1 confirmed, 0 rejected, 0 relabelled, 1 stay NOT EXAMINED" in reported(facts)
+
+
+def test_two_escapes_among_five_thousand_parts_are_not_none(tmp_path: Path) -> None:
+    known = [defect(f"{n}", "SCR") for n in range(5000)]
+    made = [Decision(d.frame, Verdict.PASS, ()) if n < 2 else flagged(d.frame, d) for n, d in enumerate(known)]
+    facts = report(made, known, [])
+    assert "escapes (defective, passed)  < 0.1 %" in reported(facts)
+    write_page("report", on_page(facts | {"notes": []}), tmp_path / "page.html")
+    assert '<td>escapes</td>\n<td class="number">&lt; 0.1 %</td>' in (tmp_path / "page.html").read_text()
 
 
 def test_without_truth_the_page_does_not_praise_with_no_false_finding() -> None:
