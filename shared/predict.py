@@ -107,6 +107,7 @@ def cases(
     skipped: Mapping[str, float],
     problems: Sequence[Problem],
     blind: Blind = blank.why,
+    groups: Mapping[str, str] | None = None,
 ) -> Iterator[Case]:
     """Look at every Sample and put together what belongs to one frame.
 
@@ -118,7 +119,9 @@ def cases(
         problems: What could not be read before, ``where`` being the frame; one about a frame without Samples becomes
             a case of its own, so that nothing is silently missing from the answers.
         blind: What is asked of every whole picture before the model is.
+        groups: What a frame shows, by frame, where it is not one of its own.
     """
+    known = groups or {}
     reasons = defaultdict(list)
     for problem in problems:
         reasons[problem.where].append(problem)
@@ -137,9 +140,9 @@ def cases(
         area = sum(s.area for s, _ in pairs)
         looked = sum(s.area for s, a in pairs if isinstance(a, Seen)) / area * (1 - skipped.get(frame, 0.0))
         why = (*reasons.pop(frame, ()), *failed)
-        yield Case(frame, seen, looked, why, *stated)
+        yield Case(frame, seen, looked, why, *stated, group=known.get(frame, ""))
     for frame, why_not in reasons.items():
-        yield Case(frame, (), 0.0, tuple(why_not), *stated)
+        yield Case(frame, (), 0.0, tuple(why_not), *stated, group=known.get(frame, ""))
 
 
 def uncertified(bundle: Bundle) -> tuple[str, ...]:

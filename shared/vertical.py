@@ -25,6 +25,8 @@ class Ingested:
         skipped: Fraction of a frame's area that no Sample covers, by frame (0 is not listed).
         truth: What is known to be in the frames, as Findings of probability 1; empty where no truth came with them.
         summary: Counts for the person at the terminal.
+        groups: Part, patient or field that a frame shows, by frame, also of those that could not be read; a frame that
+            is not listed shows one of its own.
     """
 
     samples: tuple[Sample, ...]
@@ -34,6 +36,7 @@ class Ingested:
     truth: tuple[Finding, ...] = ()
     summary: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Problem, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Case:
         unsought: Labels of the bundle that its certificate does not cover; risk is the probability of all others.
         uncertified: Labels of the bundle that are in every prediction set, because the build had too few independent
             groups of them; that they are possible says nothing about this frame.
+        group: Part, patient or field that it shows; empty where it is one of its own.
     """
 
     frame: str
@@ -83,6 +87,7 @@ class Case:
     threshold: float | None
     unsought: tuple[str, ...] = ()
     uncertified: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)

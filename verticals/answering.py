@@ -22,7 +22,15 @@ def answered(
     """Every frame's decision, and the line about it."""
     vertical, used = vertical_of(runtime.bundle), used_for_building(runtime.bundle)
     blind = (vertical and vertical.blind) or blank.why
-    for case in cases(runtime, found.samples, folder, skipped=found.skipped, problems=found.problems, blind=blind):
+    for case in cases(
+        runtime,
+        found.samples,
+        folder,
+        skipped=found.skipped,
+        problems=found.problems,
+        blind=blind,
+        groups=found.groups,
+    ):
         decision = _decide(vertical, case, policy)
         extra = {
             "vertical": runtime.bundle.vertical,

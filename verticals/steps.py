@@ -46,7 +46,7 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
 
 def _whole_case(seen: Seen, bundle: Bundle) -> Case:
     stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
-    return Case(seen.sample.frame, (seen,), 1.0, (), *stated)
+    return Case(seen.sample.frame, (seen,), 1.0, (), *stated, group=seen.sample.group)
 
 
 def predict_source(
@@ -121,7 +121,8 @@ def _samples(
         ingested.save(result, folder, vertical.name)
         return result, folder
     samples, folder, problems = sources.samples(source)
-    return Ingested(samples, {}, problems, remarks=sources.masks_told(source)), folder
+    groups = {sample.frame: sample.group for sample in samples if sample.group}
+    return Ingested(samples, {}, problems, remarks=sources.masks_told(source), groups=groups), folder
 
 
 def report_findings(findings: Path, *, truth: Path | None, store: str | None, page: Path | None) -> dict[str, Any]:

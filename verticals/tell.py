@@ -184,7 +184,11 @@ def _plain(value: Any) -> str:
 def _of_parts(facts: Facts) -> str:
     parts = facts["parts"]
     lines = [f"!! {text}" for text in facts.get("notes", [])]
-    lines.append(f"parts: {parts['pass']} pass, {parts['flag']} flagged, {parts['not_examined']} NOT EXAMINED")
+    lines += [
+        f"{what}: {n['pass']} pass, {n['flag']} flagged, {n['not_examined']} NOT EXAMINED"
+        for what, n in (("parts", parts), ("their strips and images", facts["pictures"]))
+        if what == "parts" or n != parts
+    ]
     if facts.get("truth", True):
         lines.append(f"defect recall            {rate(facts['recall'])}")
         lines += [
@@ -199,8 +203,8 @@ def _of_parts(facts: Facts) -> str:
     if facts["without_answer"]:
         missing = facts["without_answer"]
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        lines.append(f"no decision at all about {len(missing)} parts: {', '.join(missing[:_SHOWN])}{more}")
-    lines.append(f"NOT EXAMINED                 {rate(facts['not_examined'])}")
+        lines.append(f"no decision at all about {len(missing)}: {', '.join(missing[:_SHOWN])}{more}")
+    lines.append(f"NOT EXAMINED, all or some    {rate(facts['not_examined'])}")
     if facts["length_error_median"] is not None:
         compared = facts["lengths_compared"]
         lines.append(f"length error, median         {100 * facts['length_error_median']:.0f} %  n={compared}")

@@ -27,6 +27,7 @@ def save(ingested: Ingested, folder: Path, vertical: str) -> None:
         "samples": len(rows),
         "problems": [[p.where, p.what] for p in ingested.problems],
         "skipped": dict(ingested.skipped),
+        "groups": dict(ingested.groups),
         "summary": dict(ingested.summary),
     }
     atomic.write(folder / RECORD, json.dumps(record, indent=2))
@@ -57,6 +58,7 @@ def load(folder: Path) -> Ingested:
         skipped=record["skipped"],
         truth=read_truth(folder / TRUTH),
         summary=record["summary"],
+        groups=record.get("groups", {}),
     )
 
 

@@ -17,6 +17,7 @@ from shared.review.items import Item
 from shared.review.store import Store
 from shared.vertical import Ingested
 from tests.conftest import texture
+from verticals.industrial.ingest import ingest
 from verticals.steps import predict_source, report_findings
 
 
@@ -93,6 +94,24 @@ def test_a_report_counts_the_verdicts_about_its_own_findings_and_what_was_taken_
         connection.execute("UPDATE reviews SET action = 'reject' WHERE seq = 1")
     with pytest.raises(ReviewError, match=r"row 1 .* was altered"):
         report_findings(findings, truth=None, store=store, page=None)
+
+
+def test_a_part_of_which_one_camera_saw_nothing_is_no_part_that_passed(plant: Path, tmp_path: Path) -> None:
+    policy, pixels = tmp_path / "lenient.toml", texture("ok", 1)[..., 0]
+    policy.write_text("threshold = 1.0\nnovelty_limit = 1000000.0\n")
+    for camera in ("left", "right", "below"):
+        file = tmp_path / "in" / camera / "0815.raw"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(pixels.tobytes() if camera == "left" else b"")
+        note = 'width = 64\npixel_format = "Mono8"\nline_rate_hz = 9000\nmm_per_px = [0.05, 0.05]\npart = "P-0815"\n'
+        file.with_suffix(".toml").write_text(note)
+    file.unlink()  # of the last one only the sidecar has come
+    ingested.save(ingest(tmp_path / "in", tmp_path / "samples"), tmp_path / "samples", "industrial")
+    findings = tmp_path / "findings.jsonl"
+    predict_source(plant, tmp_path / "samples", findings, policy=policy, threads=1, lines_to_stdout=False)
+    facts = report_findings(findings, truth=None, store=None, page=None)
+    assert facts["pictures"] == {"pass": 1, "flag": 0, "not_examined": 2}
+    assert facts["parts"] == {"pass": 0, "flag": 0, "not_examined": 1}
 
 
 def test_a_picture_that_was_changed_or_lost_after_the_ingest_is_not_examined(plant: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from verticals.industrial.merge import merge
 
 DEFAULT_POLICY = Path(__file__).parent / "policy.toml"
 LABELS = Path(__file__).parent / "labels.toml"
+PART = "part"
+"""Name of the fact that says which part a strip or image shows: several cameras may see one part."""
 _SHOWN = 5
 
 
@@ -29,7 +31,7 @@ class Accept:
     Attributes:
         type: Label, as code, name or alias of the vertical's labels.
         max_length_mm: Largest length that is acceptable.
-        max_count: Largest number of such defects on one part.
+        max_count: Largest number of such defects in one picture (strip or image).
     """
 
     type: str
@@ -67,7 +69,7 @@ class IndustrialPolicy(Policy):
 
 
 def decide(case: Case, policy_file: Path | None) -> Decision:
-    """Decide about one part or image.
+    """Decide about one strip or image; which part it shows goes with the decision where that is known.
 
     Args:
         case: Everything known about it.
@@ -77,7 +79,11 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
         ConfigError: The policy is not usable.
     """
     files = [DEFAULT_POLICY] + ([policy_file] if policy_file else [])
-    policy = config.load_once(IndustrialPolicy, *files)
+    decision = _decide(case, config.load_once(IndustrialPolicy, *files))
+    return replace(decision, facts={PART: case.group}) if case.group else decision
+
+
+def _decide(case: Case, policy: IndustrialPolicy) -> Decision:
     if all(seen.sample.window is None for seen in case.seen):
         return decide_whole(case, policy)
     limit = threshold(case, policy)
@@ -107,7 +113,9 @@ def _accepted(findings: list[Finding], policy: IndustrialPolicy) -> dict[str, st
     for rule in policy.accept:
         small = [f for f in findings if rule.covers(f)]
         if len(small) <= rule.max_count:
-            accepted |= {f.id: f"{rule.type} up to {rule.max_length_mm:g} mm, {rule.max_count} per part" for f in small}
+            accepted |= {
+                f.id: f"{rule.type} up to {rule.max_length_mm:g} mm, {rule.max_count} in one picture" for f in small
+            }
     return accepted
 
 

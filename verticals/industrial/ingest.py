@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from shared import config, taxonomy
+from shared import taxonomy
 from shared.data import cut_frames, images, sources
 from shared.data.cut_frames import FRAMES
 from shared.data.tiles import Tile, grid
@@ -65,6 +65,7 @@ class _Harvest:
     skipped: dict[str, float] = field(default_factory=dict)
     truth: list[Finding] = field(default_factory=list)
     pieces: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
     frames: int = 0
 
 
@@ -106,8 +107,12 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
     harvest.skipped.update({p.where: 1.0 for p in strays})
     for name in harvest.skipped:
         harvest.truth += of_unread(source / name, name, labels)
+        if part := pixels.part(source / f"{name}.raw"):
+            harvest.groups[name] = part
     with cut_frames.folder(out) as folder:
         for path in tqdm(files, desc="cutting frames", unit="frame", disable=None, leave=False):
+            if part := pixels.part(path):
+                harvest.groups[names[path]] = part
             try:
                 _take(_open(path, names[path]), folder, labels, harvest, tile=tile, halo=halo)
             except LoupeError as error:
@@ -186,21 +191,13 @@ def _open(path: Path, name: str) -> _Frame:
         return images.read(path, window=Box(0, y0, width, y1))
 
     unread = "its sidecar is not read, because that belongs to .raw and .tif strips; save the strip as one of them"
-    if note.is_file() and _tells_of_loss(note, lines):
+    if pixels.tells_of_loss(path, lines):
         raise DataError(f"{note}: tells of lines that are lost, and {unread}")
     reason = _blind(path)
     problems = tuple(
         Problem(name, what) for what in ([unread] if note.is_file() else []) + ([reason] if reason else [])
     )
     return _Frame(name, path, width, lines, () if reason else ((0, lines),), rows, name, lines, problems=problems)
-
-
-def _tells_of_loss(note: Path, lines: int) -> bool:
-    try:
-        said = config.load(pixels.Sidecar, note)
-    except ConfigError:
-        return False  # another program's file
-    return bool(said.lost_lines) or (said.lines or 0) > lines
 
 
 def _blind(path: Path) -> str | None:
@@ -324,4 +321,5 @@ def _result(harvest: _Harvest, found: int) -> Ingested:
         skipped=harvest.skipped,
         truth=tuple(harvest.truth),
         summary=summary,
+        groups=harvest.groups,
     )

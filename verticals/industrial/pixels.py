@@ -145,6 +145,25 @@ def sidecar_path(path: Path) -> Path:
     return path.with_suffix(SIDECAR_SUFFIX)
 
 
+def part(path: Path) -> str:
+    """The part that a strip shows, also of a strip that cannot be read; empty where no sidecar names one."""
+    found = _told(path)
+    return found.part if found else ""
+
+
+def tells_of_loss(path: Path, lines: int) -> bool:
+    """Whether a sidecar says that lines are lost, or that there should be more than ``lines``."""
+    found = _told(path)
+    return found is not None and (bool(found.lost_lines) or (found.lines or 0) > lines)
+
+
+def _told(path: Path) -> Sidecar | None:
+    try:
+        return config.load(Sidecar, sidecar_path(path))
+    except ConfigError:
+        return None  # there is none, or it is another program's file
+
+
 def open_strip(path: Path) -> Strip:
     """Open a strip: raw lines without header (``.raw``), or an uncompressed grey TIFF or BigTIFF.
 

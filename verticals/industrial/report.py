@@ -1,7 +1,7 @@
 """The inspectors' numbers: recall per defect type, escapes, overkill, parts NOT EXAMINED; with counts and intervals."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from shared.records import Action, Box, Decision, Finding, Review, Verdict
 from shared.reporting.rates import Rate, grouped, proportion
+from verticals.industrial.decide import PART
 
 COVERED = 0.2
 """A true defect counts as found when flagged regions cover at least this share of its box: an inspector who is shown a
@@ -19,31 +20,35 @@ fifth of a scratch sees the scratch."""
 def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Sequence[Review]) -> dict[str, Any]:
     """Compare decisions with what is known to be there.
 
+    A part that several cameras saw is one part: it passes only where all its strips and images pass.
+
     Args:
-        decisions: One per part or image.
+        decisions: One per strip or image; the fact :data:`PART` says which part it shows, else it is one of its own.
         truth: What is known: defects, and with risk 0 the parts that are known to be OK. Parts that are in neither are
             counted, and nothing is claimed about them.
         reviews: Verdicts of inspectors; empty where nobody has looked yet.
 
     Returns:
-        ``parts`` (counts per verdict), ``recall`` over all defects and ``recall_per_type`` (each value, low, high, n,
-        and how many got the right type), ``escapes`` (defective parts that passed), ``overkill`` (OK parts that were
-        flagged), ``not_examined``, ``without_answer`` (parts that something is known about and no decision is; their
-        defects count as missed), ``without_truth`` (parts about which nothing is known), ``false_findings``, the
-        median ``length_error`` and ``review`` (what the inspectors did; that something stays NOT EXAMINED confirms no
-        finding, and is counted apart).
+        ``parts`` (counts per verdict: flag where one of its pictures is flagged, else not_examined where one is that)
+        and ``pictures`` (the same of strips and images), ``recall`` over all defects and ``recall_per_type`` (each
+        value, low, high, n, and how many got the right type), ``escapes`` (defective parts that passed), ``overkill``
+        (OK parts that were flagged), ``not_examined`` (parts with a picture that was not), ``without_answer`` (pictures
+        that something is known about and no decision is; their defects count as missed), ``without_truth`` (parts of
+        which not everything is known), ``false_findings``, the median ``length_error`` and ``review`` (what the
+        inspectors did; that something stays NOT EXAMINED confirms no finding, and is counted apart).
     """
     real = _by_frame([t for t in truth if t.risk > 0])
     known_ok = {t.frame for t in truth if t.risk == 0} - set(real)
     found_by_type: dict[str, list[tuple[bool, str]]] = defaultdict(list)
     typed_by_type: dict[str, int] = defaultdict(int)
+    part = {d.frame: str(d.facts.get(PART, d.frame)) for d in decisions}
     false_findings, length_errors = 0, []
     for decision in decisions:
         defects = real.get(decision.frame, [])
         for defect in defects:
             hits = [f for f in decision.findings if touches(f, defect)]
             found = decision.verdict is not Verdict.PASS and covered(hits, defect)
-            found_by_type[defect.label].append((found, decision.frame))
+            found_by_type[defect.label].append((found, part[decision.frame]))
             typed_by_type[defect.label] += found and any(f.label == defect.label for f in hits)
             if found and len(hits) == 1 and hits[0].length_mm and defect.length_mm:
                 length_errors.append(abs(hits[0].length_mm / defect.length_mm - 1))
@@ -53,26 +58,43 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     unanswered = sorted({*real, *known_ok} - answered)
     for defect in (d for frame in unanswered for d in real.get(frame, [])):
         found_by_type[defect.label].append((False, defect.frame))
-    defective = [d for d in decisions if real.get(d.frame)]
-    good = [d for d in decisions if d.frame in known_ok]
+    parts = _by_part(decisions, part)
+    verdicts = {name: _verdict(pictures) for name, pictures in parts.items()}
+    defective = [name for name, pictures in parts.items() if any(real.get(d.frame) for d in pictures)]
+    good = [name for name, pictures in parts.items() if all(d.frame in known_ok for d in pictures)]
+    unseen = sum(any(d.verdict is Verdict.NOT_EXAMINED for d in pictures) for pictures in parts.values())
     every = [row for rows in found_by_type.values() for row in rows]
     return {
-        "parts": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
+        "parts": {v.value: sum(said is v for said in verdicts.values()) for v in Verdict},
+        "pictures": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
         "recall": asdict(_recall(every)),
         "recall_per_type": {
             label: {**asdict(_recall(rows)), "typed_right": typed_by_type[label]}
             for label, rows in sorted(found_by_type.items())
         },
-        "escapes": asdict(proportion(sum(d.verdict is Verdict.PASS for d in defective), len(defective))),
-        "overkill": asdict(proportion(sum(d.verdict is Verdict.FLAG for d in good), len(good))),
-        "not_examined": asdict(proportion(sum(d.verdict is Verdict.NOT_EXAMINED for d in decisions), len(decisions))),
+        "escapes": asdict(proportion(sum(verdicts[p] is Verdict.PASS for p in defective), len(defective))),
+        "overkill": asdict(proportion(sum(verdicts[p] is Verdict.FLAG for p in good), len(good))),
+        "not_examined": asdict(proportion(unseen, len(parts))),
         "without_answer": unanswered,
-        "without_truth": len(decisions) - len(defective) - len(good),
+        "without_truth": len(parts) - len(defective) - len(good),
         "false_findings": false_findings,
         "length_error_median": median(length_errors) if length_errors else None,
         "lengths_compared": len(length_errors),
         "review": _review(reviews),
     }
+
+
+def _by_part(decisions: Sequence[Decision], part: Mapping[str, str]) -> dict[str, list[Decision]]:
+    parts: dict[str, list[Decision]] = defaultdict(list)
+    for decision in decisions:
+        parts[part[decision.frame]].append(decision)
+    return parts
+
+
+def _verdict(pictures: Sequence[Decision]) -> Verdict:
+    """About a part: the first of flag, NOT EXAMINED and pass that one of its pictures has."""
+    said = {decision.verdict for decision in pictures}
+    return next(v for v in (Verdict.FLAG, Verdict.NOT_EXAMINED, Verdict.PASS) if v in said)
 
 
 def _recall(rows: Sequence[tuple[bool, str]]) -> Rate:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -59,6 +60,34 @@ def test_escapes_overkill_and_not_examined_are_counted_over_the_right_parts() ->
     assert (facts["escapes"]["low"], facts["escapes"]["high"]) == pytest.approx((exact.low, exact.high))
 
 
+def test_a_part_that_several_cameras_saw_is_one_part_and_passes_only_where_all_of_it_passes() -> None:
+    def seen(frame: str, part: str, verdict: Verdict = Verdict.PASS, *findings: Finding) -> Decision:
+        return Decision(frame, verdict, (), findings, facts={"part": part})
+
+    truth = [defect("p1/left", "SCR"), defect("p1/right", "SCR"), defect("p4/left", "SCR")]
+    truth += [Finding(frame, "OK", 1.0, 0.0) for frame in ("p2/left", "p2/right", "p3/left")]
+    decisions = [
+        seen("p1/left", "P1", Verdict.FLAG, defect("p1/left", "SCR")), seen("p1/right", "P1"),
+        seen("p2/left", "P2"), seen("p2/right", "P2", Verdict.NOT_EXAMINED),
+        seen("p3/left", "P3"), seen("p3/right", "P3"), seen("p4/left", "P4"),
+    ]  # fmt: skip
+    facts = report(decisions, truth, [])
+    assert facts["parts"] == {"pass": 2, "flag": 1, "not_examined": 1}
+    assert facts["pictures"] == {"pass": 5, "flag": 1, "not_examined": 1}
+    assert (facts["escapes"]["value"], facts["escapes"]["n"]) == (0.5, 2), "of P1 somebody sees the left side"
+    assert (facts["overkill"]["n"], facts["without_truth"]) == (1, 1), "of P3 the right side is not known to be good"
+    assert (facts["not_examined"]["value"], facts["not_examined"]["n"]) == (0.25, 4)
+    alone = report([replace(d, facts={}) for d in decisions], truth, [])
+    assert "their strips and images: 5 pass, 1 flagged" in reported(facts) and "strips and" not in reported(alone)
+
+
+def test_defects_on_two_pictures_of_one_part_are_no_two_independent_cases() -> None:
+    defects = [defect("left", "SCR"), defect("right", "SCR")]
+    two = report([flagged(d.frame, d) for d in defects], defects, [])["recall"]
+    one = report([replace(flagged(d.frame, d), facts={"part": "P1"}) for d in defects], defects, [])["recall"]
+    assert (one["value"], one["n"]) == (two["value"], two["n"]) == (1.0, 2) and one["low"] == 0.0 < two["low"]
+
+
 def test_a_sliver_of_a_defect_does_not_count_as_found() -> None:
     truth = [defect("a", "SCR", Box(0, 0, 100, 100))]
     assert report([flagged("a", defect("a", "SCR", Box(0, 0, 100, 10)))], truth, [])["recall"]["value"] == 0.0
@@ -75,7 +104,7 @@ def test_a_part_that_is_known_to_be_good_does_not_vanish_where_no_decision_is_ab
     known = [Finding("seen", "OK", 1.0, 0.0), Finding("never seen", "OK", 1.0, 0.0)]
     facts = report([Decision("seen", Verdict.PASS, ())], known, [])
     assert facts["without_answer"] == ["never seen"] and facts["overkill"]["n"] == 1
-    assert "no decision at all about 1 parts: never seen" in reported(facts)
+    assert "no decision at all about 1: never seen" in reported(facts)
 
 
 def test_what_stays_not_examined_is_no_confirmed_finding() -> None:
