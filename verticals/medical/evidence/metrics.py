@@ -90,7 +90,7 @@ def _by_kind(every: Sequence[Lesion]) -> dict[str, dict[str, Any]]:
 def _specificity(every: Sequence[Lesion]) -> rates.Rate:
     """Share of the other lesions that were not flagged; one that was not examined was not spared."""
     others = [lesion for lesion in every if not lesion.truth.sought]
-    spared = np.array([lesion.verdict is Verdict.PASS for lesion in others], bool)
+    spared = np.array([lesion.spared for lesion in others], bool)
     return rates.grouped(spared, [lesion.patient for lesion in others])
 
 

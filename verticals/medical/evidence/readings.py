@@ -108,6 +108,11 @@ class Lesion:
         """Whether a clinician was told to look; a lesion that was not examined does not count as found."""
         return self.verdict is Verdict.FLAG
 
+    @property
+    def spared(self) -> bool:
+        """Whether nobody needs to look at it for the software's sake; what was not examined was not spared."""
+        return self.verdict is Verdict.PASS
+
 
 def lesions(readings: Iterable[Reading]) -> tuple[Lesion, ...]:
     """One Lesion per lesion, in the order of first appearance; a picture without a lesion's name is its own."""

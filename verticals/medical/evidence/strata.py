@@ -47,14 +47,14 @@ def by_strata(lesions: Sequence[Lesion], *, least: int = LEAST, seed: int = 0) -
 
 def _attribute(lesions: Sequence[Lesion], values: list[str], least: int, seed: int) -> dict[str, Any]:
     truth = np.array([lesion.truth.sought for lesion in lesions], bool)
-    flagged = np.array([lesion.flagged for lesion in lesions], bool)
+    # As over all lesions: what was not examined was neither found nor spared.
+    right = np.array([lesion.flagged if lesion.truth.sought else lesion.spared for lesion in lesions], bool)
     stratum = np.array(values, dtype=object)
-    groups = {value: _group(lesions, truth, flagged, stratum == value, least) for value in sorted(set(values))}
+    groups = {value: _group(lesions, truth, right, stratum == value, least) for value in sorted(set(values))}
     gaps = {}
     for rate, kind in (("sensitivity", truth), ("specificity", ~truth)):
         shown = [value for value, group in groups.items() if "hidden" not in group[rate]]
         rows = kind & np.isin(stratum, shown)
-        right = flagged if rate == "sensitivity" else ~flagged
         widest = [groups[value][rate] for value in shown]
         gaps[rate] = _gap(lesions, stratum, right, rows, shown, seed)
         if "value" in gaps[rate] and gaps[rate]["high"] <= gaps[rate]["value"]:
@@ -68,7 +68,7 @@ def _attribute(lesions: Sequence[Lesion], values: list[str], least: int, seed: i
 def _group(
     lesions: Sequence[Lesion],
     truth: NDArray[np.bool_],
-    flagged: NDArray[np.bool_],
+    right: NDArray[np.bool_],
     mine: NDArray[np.bool_],
     least: int,
 ) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def _group(
     few = int(mine.sum()) < least
     return {
         "n": int(mine.sum()),
-        "sensitivity": _shown(grouped(flagged[positive], patients[positive].tolist()), few, least, "malignant lesions"),
-        "specificity": _shown(grouped(~flagged[negative], patients[negative].tolist()), few, least, "other lesions"),
+        "sensitivity": _shown(grouped(right[positive], patients[positive].tolist()), few, least, "malignant lesions"),
+        "specificity": _shown(grouped(right[negative], patients[negative].tolist()), few, least, "other lesions"),
         "auc": _shown(auc(truth[scored], risk[scored], patients[scored].tolist()), few, least, "scored lesions"),
     }
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,18 @@ def test_rates_stand_by_stratum_and_small_ones_are_hidden_with_the_reason() -> N
     assert groups["V-VI"]["specificity"]["value"] == pytest.approx(0.5)
     low, high = groups["I-II"]["sensitivity"]["low"], groups["I-II"]["sensitivity"]["high"]
     assert low < 0.95 < high
+
+
+def test_what_was_not_examined_is_in_no_stratum_found_or_spared() -> None:
+    """Where the gate refuses many pictures of dark skin, that must not look like a good specificity there."""
+    seen = [*cohort("I-II", 40, 38, 100, 20), *cohort("V-VI", 40, 38, 100, 20)]
+    dark = [i for i, lesion in enumerate(seen) if lesion.strata["skin tone"] == "V-VI"]
+    for i in (*dark[:8], *dark[-30:]):
+        seen[i] = replace(seen[i], risk=None, verdict=Verdict.NOT_EXAMINED)
+    found = by_strata(seen)["skin tone"]
+    assert found["groups"]["V-VI"]["sensitivity"]["value"] == pytest.approx(30 / 40)
+    assert found["groups"]["V-VI"]["specificity"]["value"] == pytest.approx(50 / 100)
+    assert found["gap"]["specificity"]["value"] == pytest.approx(0.3)
 
 
 def test_the_gap_is_that_of_fairlearn_over_the_strata_shown() -> None:
