@@ -288,7 +288,7 @@ def _result(harvest: _Harvest, found: int) -> Ingested:
         "files": found,
         "frames": len(harvest.samples),
         "patients": len({sample.group for sample in harvest.samples}),
-        "lesions": len({p["lesion"] for p in known if "lesion" in p}),
+        "lesions": len({(s.group, s.provenance["lesion"]) for s in harvest.samples if "lesion" in s.provenance}),
         "labelled": len(harvest.labels),
         "labels": dict(sorted(Counter(harvest.labels.values()).items())),
         "contradicting_labels": len(harvest.contradicted),

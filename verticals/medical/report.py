@@ -88,7 +88,7 @@ def _blind_first(
 ) -> dict[str, Any]:
     """What seeing the answer did, by reader; nothing where nobody read blind first."""
     model = {frame: label for frame, label in flagged.items() if label != taxonomy.UNKNOWN}
-    lesions = {d.frame: str(d.facts.get("lesion", d.frame)) for d in decisions}
+    lesions = {d.frame: agreement.lesion_of(d.facts, d.frame) for d in decisions}
     told = agreement.statistics(agreement.pairs(reviews), model=model, truth=known, groups=lesions)
     return {f"blind first, {reader}{more}": facts[kind] for reader, facts in told.items() for kind, more in _PARTS}
 

@@ -17,6 +17,7 @@ from shared.vertical import Ingested
 from verticals.medical.dicom import dicom_encode
 from verticals.medical.dicom.dicom_write import Code, Exposure, dermoscopic, photographic, save, secondary_capture
 from verticals.medical.ingest import ingest
+from verticals.medical.reading import visits
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -275,6 +276,26 @@ def test_a_group_is_a_patient_and_no_lesion_and_a_lesion_without_a_patient_stays
     thick = next(s.provenance for s in one if "thickness_mm" in s.provenance)
     assert (thick["thickness_mm"], thick["diameter_mm"], thick["age_years"]) == (0.7, 95, 85)
     assert sum("thickness_mm" in s.provenance for s in samples) == 1
+
+
+def test_a_lesion_1_of_another_patient_is_no_visit_of_this_one(tmp_path: Path) -> None:
+    """By the table, and by Tracking ID, which unlike a Tracking UID is only told apart within its patient."""
+    photographed(tmp_path / "in", 0, 1, 2)
+    for name, day, patient in (("a", 4, "one"), ("b", 5, "one"), ("c", 6, "two")):
+        seen = about(datetime(2024, 3, day), patient, lesion_id="1", lesion_uid="2.25.7")
+        dataset = dermoscopic(drawn(day), seen)
+        del dataset.TrackingUID
+        save(dataset, tmp_path / "in" / f"{name}.dcm")
+    (tmp_path / "in" / "labels.csv").write_text("path,label,patient,lesion\n0.png,,p,1\n1.png,,p,1\n2.png,,q,1\n")
+    out = tmp_path / "out"
+    found = ingest(tmp_path / "in", out)
+    ingested.save(found, out, "medical")
+    frame, image = names(out), {s.frame: str(out / s.path) for s in found.samples}
+    pairs = [("0.png", "1.png"), ("2.png",), ("a.dcm", "b.dcm"), ("c.dcm",)]
+    for files in pairs:
+        own = [frame[file] for file in files]
+        assert [sorted(v.frame for v in visits.visits(image[f], f)) for f in own] == [sorted(own)] * len(own), files
+    assert found.summary["lesions"] == len(pairs)
 
 
 def test_a_picture_filed_under_two_labels_keeps_none(tmp_path: Path) -> None:

@@ -91,8 +91,12 @@ def statistics(
 def of_items(found: Sequence[Pair], items: Sequence[Item]) -> dict[str, dict[str, Any]]:
     """:func:`statistics` against what the model said of these items; pictures of one lesion are alike."""
     model = {i.id: i.label for i in items if i.verdict is Verdict.FLAG and i.label != taxonomy.UNKNOWN}
-    lesions = {i.id: str(i.payload.get("facts", {}).get("lesion", i.id)) for i in items}
-    return statistics(found, model=model, groups=lesions)
+    return statistics(found, model=model, groups={i.id: lesion_of(i.payload.get("facts", {}), i.id) for i in items})
+
+
+def lesion_of(facts: Mapping[str, Any], picture: str) -> str:
+    """What a picture's lesion is known by among those of all patients; the picture itself where none is known."""
+    return f"{facts.get('patient', '')} {facts['lesion']}" if "lesion" in facts else picture
 
 
 def _of(

@@ -42,12 +42,15 @@ def facts(image: str, frame: str) -> dict[str, str]:
 def visits(image: str, frame: str) -> tuple[Visit, ...]:
     """All pictures of the lesion that a picture shows, the earliest first; those without a day come first.
 
-    Lesions are known by the tracking id of their objects or of the table of labels, as pseudonyms; a picture of which
-    no lesion is known has only itself.
+    Lesions are known by the tracking id of their objects or of the table of labels, as pseudonyms, and are one
+    patient's: two patients may each have a lesion 1. A picture of which no lesion is known has only itself.
     """
     samples = samples_of(image)
-    lesion = _provenance(samples.get(frame)).get("lesion", "")
-    same = [s for s in samples.values() if lesion and s.provenance.get("lesion") == lesion]
+    own = samples.get(frame)
+    lesion = _provenance(own).get("lesion", "")
+    same = [
+        s for s in samples.values() if own and lesion and (s.group, s.provenance.get("lesion")) == (own.group, lesion)
+    ]
     home = Path(image).parent.parent
     found = [Visit(s.frame, home / s.path, _day(s.provenance), s.mm_per_px) for s in same]
     return tuple(sorted(found, key=lambda visit: (visit.day or date.min, visit.frame)))
