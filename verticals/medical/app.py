@@ -183,7 +183,9 @@ def _about(this: Page, item: Item) -> None:
 
 
 def _panel(this: Page, item: Item, visible: bool) -> bool:
-    if _hides(this, item):
+    # Of what could not be read nobody can say anything first, and that nothing was examined gives no answer away.
+    unread = item.verdict is Verdict.NOT_EXAMINED and not visible
+    if _hides(this, item) and not unread:
         _ask(this, item, visible)
     else:
         _answer(this, item, visible)

@@ -129,13 +129,16 @@ def queue(samples: Path, store: str, as_json: bool) -> None:
     from verticals.medical.reading import unscored
     from verticals.medical.triage import DISCLAIMER
 
-    opened = Store.open(store)
+    waiting, opened = list(unscored.items(samples)), Store.open(store)
     try:
-        added = opened.add_items(unscored.items(samples))
+        added = opened.add_items(waiting)
     finally:
         opened.close()
+    unread = sum(not item.image for item in waiting)
     facts = {"disclaimer": DISCLAIMER, "store": store, "new": added.new, "renewed": added.replaced, "kept": added.kept}
-    said = f"{added.new} new pictures in the queue, {added.kept} known already. {DISCLAIMER}"
+    facts["unread"] = unread
+    without = f"; {unread} of them could not be read and have no picture" if unread else ""
+    said = f"{added.new} new pictures in the queue, {added.kept} known already{without}. {DISCLAIMER}"
     print(json.dumps(facts) if as_json else said)
 
 

@@ -52,6 +52,8 @@ def waiting(this: Page, *, hidden: bool) -> None:
         "Waiting is counted from arrival in the review store; of equals what has waited longest comes first. Number 1 "
         "is on the screen now, the others come up in the order of their numbers: what was skipped comes last."
     )
+    if len(upcoming) > _FEW:
+        st.caption(f"The first {_FEW} stand in the table; the other {len(upcoming) - _FEW} wait behind them.")
     html(telling.table(worklist.table(upcoming, desk.arrivals, hidden=hidden)[:_FEW]))
     if pairs := agreement.pairs([*desk.readings.values(), *desk.standing.values()]):
         st.markdown("##### What seeing the answer did (95 % intervals)")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shared.review.items import NOT_EXAMINED
 from shared.review.store import Store
 from verticals.medical.triage import DISCLAIMER
 
@@ -126,6 +127,24 @@ def test_pictures_are_queued_for_reading_with_no_model(five: Any) -> None:
     assert facts["new"] == 5 and facts["disclaimer"] == DISCLAIMER and len(Store.open(str(five.store)).items()) == 5
     done = run("queue", five.folder, "--store", five.store)
     assert done.returncode == 2 and "ingest again" in done.stderr
+
+
+def test_what_could_not_be_read_waits_in_the_queue_without_a_model_too(five: Any, tmp_path: Path) -> None:
+    """A melanoma whose file was cut off is not gone from the worklist."""
+    source, samples = tmp_path / "in", tmp_path / "samples"
+    source.mkdir()
+    shutil.copy(five.folder / "findings.jsonl.frames" / "frames" / "CASE0.png", source / "Jane.png")
+    (source / "Erika.png").write_bytes((source / "Jane.png").read_bytes()[:900])
+    assert run("ingest", "medical", source, "-o", samples).returncode == 0
+    facts = told("queue", samples, "--store", five.store)
+    again = told("queue", samples, "--store", five.store)
+    assert (facts["new"], facts["unread"], again["new"], again["kept"]) == (2, 1, 0, 2)
+    lost = next(item for item in Store.open(str(five.store)).items() if not item.image)
+    assert lost.label == NOT_EXAMINED and lost.reasons[-1] == DISCLAIMER and len(lost.reasons) == 3
+    assert (
+        "Erika" not in repr(lost)
+        and "1 of them could not be read" in run("queue", samples, "--store", five.store).stdout
+    )
 
 
 def test_findings_of_another_bundle_are_refused_in_one_sentence(five: Any, bundle: Path) -> None:

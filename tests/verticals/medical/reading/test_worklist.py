@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+import verticals.medical
 from shared.errors import ConfigError, DataError
 from shared.records import Verdict
 from shared.review.items import NOT_EXAMINED, Item
+from shared.review.store import Store
 from verticals.medical.reading import frequency, page_policy, telling, timeline, visits, worklist
 from verticals.medical.triage import DISCLAIMER
 
@@ -108,3 +110,20 @@ def test_a_policy_of_the_page_is_read_strictly(tmp_path: Path) -> None:
         site.write_text(wrong)
         with pytest.raises(ConfigError):
             page_policy.load(str(site))
+
+
+def test_what_could_not_be_read_can_be_judged_where_every_reading_is_blind_first(tmp_path: Path) -> None:
+    """Nobody can say first what it is, so that it would wait for ever."""
+    from streamlit.testing.v1 import AppTest
+
+    store, policy = tmp_path / "reviews.sqlite", tmp_path / "clinic.toml"
+    policy.write_text("blind_first = true\n")
+    lost = Item("u", "u", "", None, NOT_EXAMINED, 0.0, 1.0, verdict=Verdict.NOT_EXAMINED, reasons=("is cut off",))
+    Store.open(str(store)).add_items([lost])
+    page = AppTest.from_file(verticals.medical.__path__[0] + "/app.py", default_timeout=60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["app.py", "--store", str(store), "--policy", str(policy), "--reviewer", "Eva"])
+        page.run()
+    assert not page.exception and "NOT EXAMINED" in "".join(m.value for m in page.markdown)
+    keys = {button.label: button.disabled for button in page.button}
+    assert keys["Stays not examined"] is False
