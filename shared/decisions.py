@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -127,6 +127,17 @@ def read(path: Path) -> tuple[Line, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); give a file that loupe predict -o wrote") from error
     return tuple(_parse(text.splitlines(), path))
+
+
+def used_in_build(lines: Sequence[Line]) -> str:
+    """What has to be said before figures in which pictures that built the bundle are; empty where none is."""
+    used = sum(bool(line.extra.get("used_in_build")) for line in lines)
+    if not used:
+        return ""
+    return (
+        f"{used} of {len(lines)} frames were used to build the bundle and are in these figures, which are no evidence "
+        "of how well it does; loupe evaluate leaves such frames out"
+    )
 
 
 def _parse(lines: Iterable[str], path: Path) -> Iterator[Line]:

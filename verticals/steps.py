@@ -145,12 +145,8 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
     facts |= {"findings": str(findings), "truth": str(truth) if truth else None, "vertical": vertical.name}
     facts["bundle_hash"] = lines[0].extra.get("bundle_hash", "")
     facts["notes"] = sorted({note for line in lines for note in line.extra.get("notes", ())})
-    used = sum(bool(line.extra.get("used_in_build")) for line in lines)
-    if used:
-        facts["notes"].append(
-            f"{used} of {len(lines)} frames were used to build the bundle and are in these figures, which are no "
-            "evidence of how well it does; loupe evaluate leaves such frames out"
-        )
+    if used := decisions.used_in_build(lines):
+        facts["notes"].append(used)
     facts |= about_store | {"notes": [*facts["notes"], *about_store.get("notes", [])]}
     if page is not None:
         from shared.reporting.page import write_page

@@ -171,10 +171,12 @@ def validate(findings: Path, known: Path, page: Path, bundle: Path | None, as_js
         readings, left_out = join(lines, by_frame(lines, known, Path(folder) / "known.csv"))
     measured = measure(readings)
     notes = sorted({str(note) for line in lines for note in line.extra.get("notes", ())})
+    notes += filter(None, [decisions.used_in_build(lines)])
     write_validation(readings, measured, page, card=card, left_out=left_out, notes=notes)
     if as_json:
         print(json.dumps({"page": str(page), "notes": notes, "left_out": left_out, **measured}))
         return
+    print("".join(f"!! {note}\n" for note in notes), end="")
     print(f"{page}: {len(readings)} pictures, {len(left_out)} left out. {measured['disclaimer']}")
 
 

@@ -16,6 +16,8 @@ from verticals.medical.taxonomy import Node
 from verticals.medical.triage import gravest, roll_up
 
 TEST, CALIBRATION = "test", "calibration"
+_CHOOSING, _TAUGHT = (CALIBRATION, "validation", "valid", "val"), ("train", "training")
+"""Words of the column ``part`` for what may only choose a threshold, and for what is not measured at all."""
 AGE_BANDS = (30, 50, 70)
 """Lower ends of the age bands after the first, in years."""
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +34,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "diameter": ("clin_size_long_diam_mm",),
 }
 """Columns in which each fact is looked for: names of isic-metadata first, then of HAM10000, then plain ones."""
+_LEARNT = "is of the part that a model learns from"
 _NOTHING = ("", "unknown", "nan", "none", "na")
 _FACTS = {"sex": "sex", "site": "body_site_name", "skin tone": "fitzpatrick", "device": "device"}
 """Which fact of a decision gives each stratum."""
@@ -84,7 +87,7 @@ class Lesion:
     """All pictures of one lesion as one.
 
     Attributes:
-        name: Which.
+        name: A picture of it, the first: a lesion's own name in a table may be a patient's.
         patient: Whose.
         truth: The gravest truth of its pictures.
         risk: The greatest risk of its pictures, None where none was scored.
@@ -123,13 +126,13 @@ def lesions(readings: Iterable[Reading]) -> tuple[Lesion, ...]:
 
 
 def _lesion(own: Sequence[Reading]) -> Lesion:
-    name = own[0].lesion or f"picture {own[0].image}"
+    name = f"picture {own[0].image}"
     risks = [r.risk for r in own if r.risk is not None]
     verdicts = {r.verdict for r in own}
     one = verdicts.pop() if len(verdicts) == 1 else Verdict.NOT_EXAMINED
     return Lesion(
         name=name,
-        patient=own[0].patient or name,
+        patient=own[0].patient or own[0].lesion or name,
         truth=gravest(r.truth for r in own),
         risk=max(risks, default=None),
         verdict=Verdict.FLAG if Verdict.FLAG in {r.verdict for r in own} else one,
@@ -179,38 +182,57 @@ def join(lines: Sequence[Line], known: Path) -> tuple[tuple[Reading, ...], list[
     Args:
         lines: See :func:`shared.decisions.read`.
         known: Table with ``path,label`` and any of the columns of isic-metadata or HAM10000: lesion, patient, age, sex,
-            site, skin tone, device, thickness, diameter, arrival, part (``calibration`` or ``test``).
+            site, skin tone, device, thickness, diameter, arrival, part (``calibration``, ``train``, or else ``test``).
 
     Returns:
-        The readings, and one sentence for each row or answer that could not be used.
+        The readings, and one sentence for each row or answer that could not be used, without any path of a file.
 
     Raises:
-        DataError: A needed column is missing, or no row has an answer.
+        DataError: A needed column is missing, or no row that is measured has an answer.
     """
     table = read_table(known)
     missing = [name for name in ("path", "label") if name not in table.columns]
     if missing:
         raise DataError(f"{known}: column {missing[0]!r} is missing; needed are path,label")
     answers = {line.decision.frame: line for line in lines}
-    rows = {str(row["path"]): {str(k): v for k, v in row.items()} for row in table.to_dict("records")}
-    left_out = [f"{frame}: nothing is known about it" for frame in sorted(set(answers) - set(rows))]
-    readings = []
-    for path, row in rows.items():
-        truth = taxonomy.find(str(row["label"]))
+    rows: dict[str, list[tuple[Node, dict[str, str]]]] = defaultdict(list)
+    left_out = []
+    for number, record in enumerate(table.to_dict("records"), start=1):
+        row = {str(k): str(v) for k, v in record.items()}
+        # Of what has no answer the number alone is told: files are called after patients.
+        where, part = row["path"] if row["path"] in answers else f"row {number}", _part(row)
+        truth = taxonomy.find(row["label"])
         if truth is None:
-            left_out.append(f"{path}: label {row['label']!r} is not in the taxonomy")
-        elif path in answers:
-            readings.append(_reading(path, truth, answers[path], row))
+            left_out.append(f"{where}: label {row['label']!r} is not in the taxonomy")
+        elif part in _TAUGHT:
+            left_out.append(f"{where}: {_LEARNT}, on which nothing is measured")
+        elif row["path"] not in answers:
+            left_out.append(f"{where}: there is no answer about it")
         else:
-            left_out.append(f"{path}: there is no answer about it")
+            if row["path"] in rows:
+                left_out.append(f"row {number}: is about {where} as another row is; the graver of their labels counts")
+            rows[row["path"]].append((truth, row))
+    named = set(table["path"])
+    left_out = [*(f"{frame}: nothing is known about it" for frame in sorted(set(answers) - named)), *left_out]
+    readings = [_reading(gravest(t for t, _ in own), answers[path], own[0][1]) for path, own in rows.items()]
     if not readings:
-        raise DataError(f"{known}: no row has an answer; predict on the folder from which the table's paths start")
+        learnt = sum(_LEARNT in text for text in left_out)
+        raise DataError(
+            f"{known}: no row has an answer ({learnt} of {len(table)} {_LEARNT}); predict on the folder from which the "
+            "table's paths start"
+        )
     return tuple(readings), left_out
 
 
-def _reading(path: str, truth: Node, line: Line, row: Mapping[str, Any]) -> Reading:
+def _part(row: Mapping[str, Any]) -> str:
+    return _text(row, _COLUMNS["part"]).lower()
+
+
+def _reading(truth: Node, line: Line, row: Mapping[str, Any]) -> Reading:
     own = of_decision(line.decision, truth)
     said = {fact: _text(row, names) for fact, names in _COLUMNS.items()}
+    # Where nobody said whose a picture is, an ingest takes it, or its lesion, for a patient of its own.
+    whose = "" if own.patient in (line.decision.frame, own.lesion) else own.patient
     age, thickness, diameter = (number(said[name]) for name in ("age", "thickness", "diameter"))
     bands = {"age band": age_band(age)} if age is not None else {}
     strata = {name: said[name] for name in ("sex", "site", "skin tone", "device") if said[name]}
@@ -218,8 +240,8 @@ def _reading(path: str, truth: Node, line: Line, row: Mapping[str, Any]) -> Read
         own,
         probabilities=dict(roll_up(line.extra.get("probabilities", own.probabilities)).labels),
         lesion=said["lesion"] or own.lesion,
-        patient=said["patient"] or own.patient or said["lesion"],
-        part=CALIBRATION if said["part"] in (CALIBRATION, "validation") else TEST,
+        patient=said["patient"] or whose or said["lesion"] or own.patient,
+        part=CALIBRATION if _part(row) in _CHOOSING else TEST,
         arrived=number(said["arrived"]),
         strata={**own.strata, **bands, **strata},
         thickness_mm=own.thickness_mm if thickness is None else thickness,

@@ -30,8 +30,8 @@ def test_a_lesion_is_found_with_any_of_its_pictures_and_its_risk_is_the_greatest
         ]
     )
     assert [(x.name, x.verdict, x.risk) for x in found] == [
-        ("a", FLAG, 0.7),
-        ("b", PASS, 0.2),
+        ("picture 1", FLAG, 0.7),
+        ("picture 4", PASS, 0.2),
         ("picture 6", NOT_EXAMINED, None),
     ]
     assert found[1].truth.code == "NEVUS-BLUE" and found[2].patient == "picture 6"

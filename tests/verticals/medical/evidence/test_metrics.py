@@ -1,6 +1,7 @@
 """Predictions on disk and a clinical table in, all numbers out: the whole way that a study takes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_rows_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     assert len(found) == 6 and sorted(left_out) == [
         "0.png: label 'toe deformity' is not in the taxonomy",
         "1.png: nothing is known about it",
-        "elsewhere.png: there is no answer about it",
+        "row 2: there is no answer about it",
     ]
     table["path"] = "nowhere/" + table["path"]
     table.to_csv(known, index=False)
@@ -136,6 +137,38 @@ def test_rows_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     table.drop(columns="label").to_csv(known, index=False)
     with pytest.raises(DataError, match="column 'label' is missing"):
         join(decisions.read(findings), known)
+
+
+def test_pictures_of_a_lesion_are_one_lesion_where_the_table_alone_knows_it(tmp_path: Path) -> None:
+    """HAM10000 names lesions and no patients, and an ingest that knew neither took each file for a patient."""
+    findings, known = study(tmp_path, n=4)
+    lines = decisions.read(findings)
+    lines = tuple(
+        replace(line, decision=replace(line.decision, facts={**line.decision.facts, "patient": line.decision.frame}))
+        for line in lines
+    )
+    known.write_text("path,label,lesion_id\n0.png,mel,HAM_1\n1.png,mel,HAM_1\n2.png,nv,HAM_2\n3.png,nv,HAM_2\n")
+    counts = measure(join(lines, known)[0])["counts"]
+    assert (counts["pictures"], counts["lesions"], counts["patients"]) == (4, 2, 2)
+    known.write_text("path,label,lesion_id,patient_id\n0.png,mel,1,A\n1.png,mel,1,B\n2.png,nv,2,B\n3.png,nv,2,B\n")
+    counts = measure(join(lines, known)[0])["counts"]
+    assert (counts["lesions"], counts["patients"]) == (3, 2), "each of two patients has a lesion 1"
+
+
+def test_what_taught_the_model_is_not_measured_and_of_two_truths_the_graver_counts(tmp_path: Path) -> None:
+    findings, known = study(tmp_path, n=6)
+    known.write_text(
+        "path,label,split\n0.png,mel,train\n1.png,nv,Test\n2.png,nv,\n3.png,nv,val\n4.png,mel,test\n4.png,nv,test\n"
+    )
+    found, left_out = join(decisions.read(findings), known)
+    assert [(r.image, r.truth.code, r.part) for r in found] == [
+        ("1.png", "NEVUS", TEST), ("2.png", "NEVUS", TEST), ("3.png", "NEVUS", CALIBRATION), ("4.png", "MEL", TEST),
+    ]  # fmt: skip
+    assert left_out == [
+        "5.png: nothing is known about it",
+        "0.png: is of the part that a model learns from, on which nothing is measured",
+        "row 6: is about 4.png as another row is; the graver of their labels counts",
+    ]
 
 
 def test_the_columns_of_isic_and_ham10000_are_read(tmp_path: Path) -> None:

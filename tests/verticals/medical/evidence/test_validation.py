@@ -22,7 +22,7 @@ def cohort() -> list[Reading]:
         verdict = Verdict.FLAG if (grave and i >= 10) or i % 20 == 3 else Verdict.PASS
         rows.append(
             Reading(
-                f"{i}.png",
+                f"<{i}>.png",
                 resolve("melanoma in situ" if grave else "nv"),
                 Verdict.NOT_EXAMINED if i in (200, 201) else verdict,
                 None if i in (200, 201) else (0.5 if grave else 0.1) + (i % 40) / 100,
@@ -85,7 +85,7 @@ def test_the_numbers_on_the_page_are_those_that_were_measured(tmp_path: Path) ->
     facts, text = measure(cohort()), page(tmp_path).text
     rate = facts["lesion_detection_rate"]
     assert f"{100 * rate['value']:.1f} %" in text and f"n={rate['n']}" in text
-    assert f"{rate['passed']} malignant or pre-malignant lesions passed: <L0>, <L1>" in text
+    assert f"{rate['passed']} malignant or pre-malignant lesions passed: picture <0>.png, picture <1>.png" in text
     assert "hidden, since fewer than 30 lesions" in text
     assert "n = 0, at least 20 lesions are needed" in text and "not measured reading time" in text
     assert re.search(r"\b2\s+pictures NOT EXAMINED", text)

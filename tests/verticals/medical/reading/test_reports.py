@@ -147,6 +147,28 @@ def test_what_could_not_be_read_waits_in_the_queue_without_a_model_too(five: Any
     )
 
 
+def test_a_validation_says_what_taught_the_bundle_and_names_no_file(five: Any, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in five.findings.read_text().splitlines()]
+    for row in rows[:2]:
+        row["used_in_build"] = True
+    five.findings.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    private = five.folder / "findings.jsonl.frames" / "private"
+    private.mkdir()
+    (private / "sources.csv").write_text("file,name\n" + "".join(f"Jane {n}.jpg,CASE{n}\n" for n in range(5)))
+    known, page = tmp_path / "known.csv", tmp_path / "page.html"
+    files = [(f"Jane {n}.jpg", "mel" if n else "wartlike") for n in range(4)]
+    table = [*files, ("Jane at home.jpg", "mel"), ("Jane in March.jpg", "wartlike")]
+    known.write_text(
+        "path,label,lesion_id\n" + "".join(f"{p},{label},Jane L{i}\n" for i, (p, label) in enumerate(table))
+    )
+    facts = told("validate", five.findings, known, "-o", page)
+    assert facts["counts"]["pictures"] == 3 and facts["counts"]["lesions"] == 3
+    assert [text.partition(":")[0] for text in facts["left_out"]] == ["CASE4", "CASE0", "row 5", "row 6"]
+    text = page.read_text(encoding="utf-8")
+    assert "Jane" not in text + json.dumps(facts), "files and lesions may be called after patients"
+    assert "2 of 5 frames were used to build the bundle" in text and "no evidence" in facts["notes"][0]
+
+
 def test_findings_of_another_bundle_are_refused_in_one_sentence(five: Any, bundle: Path) -> None:
     for verb in (["structured-report", five.findings, five.folder], ["validate", five.findings, five.findings]):
         done = run(*verb, "--bundle", bundle, "-o", five.folder / "out")
