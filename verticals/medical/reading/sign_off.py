@@ -271,19 +271,30 @@ def waiting(desk: Desk, folder: Folder) -> tuple[list[tuple[Item, Review]], list
 
 
 def sign_all(store: Store, folder: Folder, ready: Sequence[tuple[Item, Review]], signature: Signature) -> str:
-    """Sign the report of each verdict, and write each signature into the log.
+    """Sign the report of each verdict that still stands, and write each signature into the log.
 
     Returns:
         One sentence for the reader: how many were signed, or why the rest was not.
     """
     for done, (item, verdict) in enumerate(ready):
         try:
-            answer = answer_of(verdict)
-            made = sign(folder, item.frame, answer, signature)
-            row = Review(
-                item.id, Action.SIGN, answer.label, verdict.reviewer, now(), 0.0, note(made, signature, verdict)
-            )
-            store.remark(row, shown=item.digest)
+            _sign_one(store, folder, item, verdict, signature)
         except LoupeError as error:
             return f"{done} of {len(ready)} signed. Not signed: {error}"
     return f"{len(ready)} reports are VERIFIED in the name of {signature.spoken}"
+
+
+def _sign_one(store: Store, folder: Folder, item: Item, verdict: Review, signature: Signature) -> None:
+    # The screen may be older than the log: the same reader may have changed the verdict at another one.
+    if store.standing().get(item.id) != verdict:
+        raise DataError(f"{item.frame}: the verdict was changed or taken back meanwhile; look at the list again")
+    answer = answer_of(verdict)
+    made = sign(folder, item.frame, answer, signature)
+    row = Review(item.id, Action.SIGN, answer.label, verdict.reviewer, now(), 0.0, note(made, signature, verdict))
+    try:
+        store.remark(row, shown=item.digest)
+    except LoupeError:
+        # What the log does not know as signed is not VERIFIED on the disk either.
+        for file in filter(None, (made.report, made.capture)):
+            file.unlink()
+        raise

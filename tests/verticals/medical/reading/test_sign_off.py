@@ -167,6 +167,27 @@ def test_only_what_this_reader_judged_and_what_is_still_that_picture_is_signed(r
     assert sign_off.outdated(desk, ready[0][0]) == ""
 
 
+def test_a_verdict_that_was_changed_at_another_screen_is_not_signed_from_this_one(reported: Any) -> None:
+    """The reader answers for what stands, and a report that the log does not know as signed must not say VERIFIED."""
+    store, folder = Store.open(str(reported.store)), reports.read(reported.reports)
+    assert folder is not None
+    store.add(reported.lines)
+    items = {item.id: item for item in store.items()}
+    stale = [(items[frame], judged(reported, frame)) for frame in ("CASE0", "CASE1")]
+    for _, verdict in stale:
+        store.record(verdict)
+    store.undo("Eva")
+    store.record(Review("CASE1", Action.RELABEL, "NEVUS", "Eva", now(), 2.0, note(Answer("NEVUS", 3))))
+    said = sign_off.sign_all(store, folder, stale, WHO)
+    assert said.startswith("1 of 2 signed. Not signed: CASE1: the verdict was changed")
+    assert [f.name for f in reported.reports.glob("*.verified-*.dcm")] == ["CASE0.verified-01.dcm"]
+    assert [r.item for r in store.reviews() if r.action is Action.SIGN] == ["CASE0"]
+    renewed = replace(items["CASE1"], probability=0.1)
+    said = sign_off.sign_all(store, folder, [(renewed, store.standing()["CASE1"])], WHO)
+    assert "0 of 1 signed" in said and "was renewed" in said
+    assert not list(reported.reports.glob("CASE1.*verified*")) + list(reported.reports.glob("CASE1.*signed*"))
+
+
 def test_reports_are_found_whatever_their_folder_is_called(reported: Any) -> None:
     reported.reports.rename(reported.folder / "march")
     assert reports.folders_in(reported.folder) == (reported.folder / "march",)
