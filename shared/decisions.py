@@ -129,6 +129,11 @@ def read(path: Path) -> tuple[Line, ...]:
     return tuple(_parse(text.splitlines(), path))
 
 
+def pictures_of(lines: Iterable[Line]) -> dict[str, Path]:
+    """A picture of each frame that has one."""
+    return {line.decision.frame: Path(shown.image) for line in lines for shown in line.shown.values()}
+
+
 def used_in_build(lines: Sequence[Line]) -> str:
     """What has to be said before figures in which pictures that built the bundle are; empty where none is."""
     used = sum(bool(line.extra.get("used_in_build")) for line in lines)

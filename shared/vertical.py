@@ -108,6 +108,8 @@ class Vertical:
         notice: What must stand with every answer, wherever it is shown; empty where nothing must.
         blind: ``(picture) -> sentence``: why a whole picture ``(height, width, 3)`` shows nothing and no model is asked
             about it, None where it shows something; absent, only a picture of one single value does not.
+        frames: ``(pictures) -> frames``: pictures of the findings by their frame in, the frames of each file by the
+            name that it had before ``ingest`` out; absent where frames are called as their files are.
     """
 
     name: str
@@ -121,3 +123,4 @@ class Vertical:
     always_ingest: bool = False
     notice: str = ""
     blind: Callable[[NDArray[np.uint8]], str | None] | None = None
+    frames: Callable[[Mapping[str, Path]], Mapping[str, Sequence[str]]] | None = None

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -133,8 +133,9 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
         raise DataError(f"{findings}: says {len(names)} verticals; a report needs the findings of exactly one vertical")
     vertical = verticals.load(names.pop())
     labels = taxonomy.load(vertical.folder / "labels.toml")
-    known = _read_truth(truth, labels) if truth is not None else ()
     frames = {line.decision.frame for line in lines}
+    called = vertical.frames(decisions.pictures_of(lines)) if vertical.frames else None
+    known = _read_truth(truth, labels, frames, called) if truth is not None else ()
     if known and not frames & {finding.frame for finding in known}:
         raise DataError(
             f"{truth}: names no frame of {findings} (e.g. {known[0].frame!r} against {min(frames)!r}); predict on the "
@@ -165,22 +166,32 @@ def _coded(finding: Finding, labels: taxonomy.Taxonomy) -> Finding:
     return replace(finding, label=labels.code(finding.label))
 
 
-def _read_truth(path: Path, labels: taxonomy.Taxonomy) -> tuple[Finding, ...]:
-    """What is known, from an ingest's truth.jsonl or a table with path,label; images need not be there any more."""
+def _read_truth(
+    path: Path, labels: taxonomy.Taxonomy, frames: Set[str], called: Mapping[str, Sequence[str]] | None
+) -> tuple[Finding, ...]:
+    """What is known, from an ingest's truth.jsonl or a table with path,label; images need not be there any more.
+
+    Args:
+        path: The file.
+        labels: The vertical's.
+        frames: Those of the findings.
+        called: Frames of each file by its name, None where both are one. A file that it does not know is called by the
+            number of its row: it may bear the name of a person.
+    """
     if path.suffix == ".jsonl":
         return tuple(_coded(finding, labels) for finding in ingested.read_truth(path))
     table = manifest.read_table(path)
     if "label" not in table.columns:
         raise DataError(f"{path}: column 'label' is missing; needed are path,label")
     known = []
-    for frame, word in zip(table["path"], table["label"], strict=True):
+    for number, (name, word) in enumerate(zip(table["path"], table["label"], strict=True), start=1):
         entry = labels.find(word)
+        own = [name] if called is None or name in frames else called.get(name, [f"row {number}"])
         if entry is None:
-            print(
-                f"left out: {path}: label {word!r} of {frame} is unknown; nothing is claimed about it", file=sys.stderr
-            )
+            said = f"label {word!r} of {', '.join(own)} is unknown; nothing is claimed about it"
+            print(f"left out: {path}: {said}", file=sys.stderr)
         else:
-            known.append(Finding(frame, entry.code, 1.0, 0.0 if entry.ok else 1.0))
+            known += [Finding(frame, entry.code, 1.0, 0.0 if entry.ok else 1.0) for frame in own]
     return tuple(known)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from shared.vertical import Vertical
 from verticals.medical.decide import decide
 from verticals.medical.ingest import ingest
+from verticals.medical.reading.known import frames
 from verticals.medical.report import report
 from verticals.medical.synth import synth
 from verticals.medical.triage import DISCLAIMER
@@ -20,4 +21,5 @@ VERTICAL = Vertical(
     samples="pictures of patients",
     always_ingest=True,
     notice=DISCLAIMER,
+    frames=frames,
 )

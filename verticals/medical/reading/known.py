@@ -1,12 +1,13 @@
 """Findings and what is known, under whatever name it is known, in; a table under the names of the frames out."""
 
 import csv
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shared.data import ingested
 from shared.data.manifest import read_table
-from shared.decisions import Line
+from shared.decisions import Line, pictures_of
 from shared.errors import DataError
 from verticals.medical.ingest import PRIVATE, SOURCES
 
@@ -35,9 +36,10 @@ def by_frame(lines: Sequence[Line], known: Path, out: Path) -> Path:
         if "path" not in table.columns:
             raise DataError(f"{known}: column 'path' is missing; needed are path,label")
         rows = [{str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")]
-    frames = _frames(lines)
+    called = frames(pictures_of(lines))
     for row in rows:
-        row["path"] = frames.get(row["path"], row["path"])
+        own = called.get(row["path"], ())
+        row["path"] = own[0] if len(own) == 1 else row["path"]  # what a table says of a film is about no frame alone
     with out.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]) if rows else ["path", "label"])
         writer.writeheader()
@@ -45,13 +47,19 @@ def by_frame(lines: Sequence[Line], known: Path, out: Path) -> Path:
     return out
 
 
-def _frames(lines: Sequence[Line]) -> dict[str, str]:
-    """Frames by file and by the path of their picture; a film's frames have no file of their own."""
-    pictures = {line.decision.frame: Path(s.image) for line in lines for s in line.shown.values()}
-    found = {f"frames/{picture.name}": frame for frame, picture in pictures.items()}
+def frames(pictures: Mapping[str, Path]) -> Mapping[str, Sequence[str]]:
+    """Frames by file, of a film several, and by the path of their picture.
+
+    Args:
+        pictures: Picture of each frame, where its ingest put it.
+    """
+    found = {f"frames/{picture.name}": [frame] for frame, picture in pictures.items()}
+    of_file = defaultdict(list)
+    for frame in pictures:
+        of_file[frame.partition("-")[0]].append(frame)
     for home in {picture.parent.parent for picture in pictures.values()}:
         names = home / PRIVATE / SOURCES
         if names.is_file():
             with names.open(encoding="utf-8", newline="") as stream:
-                found |= {row["file"]: row["name"] for row in csv.DictReader(stream)}
+                found |= {row["file"]: of_file.get(row["name"], [row["name"]]) for row in csv.DictReader(stream)}
     return found

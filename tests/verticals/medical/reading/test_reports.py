@@ -169,6 +169,29 @@ def test_a_validation_says_what_taught_the_bundle_and_names_no_file(five: Any, t
     assert "2 of 5 frames were used to build the bundle" in text and "no evidence" in facts["notes"][0]
 
 
+def test_a_report_takes_a_table_of_files_by_the_names_that_they_had(five: Any, tmp_path: Path) -> None:
+    home = five.folder / "findings.jsonl.frames"
+    (home / "private").mkdir()
+    (home / "private" / "sources.csv").write_text(
+        "file,name\n" + "".join(f"Jane {n}.jpg,CASE{n}\n" for n in range(4)) + "Jane.mp4,FILM\nJane.png,LOST\n"
+    )
+    rows = [json.loads(line) for line in five.findings.read_text().splitlines()]
+    film = [json.loads(json.dumps(rows[4]).replace("CASE4", f"FILM-000{n}")) for n in (1, 2)]
+    five.findings.write_text("".join(json.dumps(row) + "\n" for row in [*rows[:4], *film]))
+    known, page = tmp_path / "known.csv", tmp_path / "page.html"
+    known.write_text(
+        "path,label\nJane 0.jpg,mel\nJane 1.jpg,mel\nframes/CASE2.png,nv\nJane 3.jpg,wartlike\nJane.mp4,mel\n"
+        "Jane.png,mel\nJane at home.jpg,mel\n"
+    )
+    done = run("report", five.findings, "--truth", known, "-o", page, "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["without_truth"] == 1 and facts["without_answer"] == ["LOST", "row 7"]
+    assert facts["measured"]["counts"]["pictures"] == 7 and facts["measured"]["counts"]["flag"] == 5
+    assert "label 'wartlike' of CASE3 is unknown" in done.stderr
+    assert "Jane" not in done.stdout + done.stderr + page.read_text(encoding="utf-8")
+
+
 def test_findings_of_another_bundle_are_refused_in_one_sentence(five: Any, bundle: Path) -> None:
     for verb in (["structured-report", five.findings, five.folder], ["validate", five.findings, five.findings]):
         done = run(*verb, "--bundle", bundle, "-o", five.folder / "out")
