@@ -28,7 +28,8 @@ from verticals.agriculture.spraying.gridding import onto
 from verticals.agriculture.spraying.machine import profiles
 from verticals.agriculture.spraying.map_layers import map_layers
 from verticals.agriculture.spraying.savings import savings_curve
-from verticals.agriculture.viewing import field_maps, prescriptions
+from verticals.agriculture.viewing import field_maps
+from verticals.agriculture.viewing.targets import conditions
 
 BLOCK_M = 2.0
 GROUPS = {
@@ -82,7 +83,7 @@ def saved(drawn: SimulatedField, field_map: FieldMap) -> dict[str, tuple[float, 
     """Per machine: per cent saved at 95 % of the truly diseased area, and the ceiling."""
     found = {}
     sick = np.isin(drawn.truth, [i for i, label in enumerate(drawn.labels) if "blight" in label])
-    targets = [label for label in prescriptions.usual_targets(field_map) if "blight" in label]
+    targets = [label for label in conditions(field_map) if "blight" in label]
     for key, machine in profiles().items():
         grid = lay(drawn.boundary, field_map.grid.crs, machine)
         layers = map_layers(field_map, grid, targets)

@@ -163,18 +163,29 @@ def _foreign(seen: Seen, policy: AgriculturePolicy) -> _Look:
     return _Look(seen, terms.resolve(UNKNOWN), UNKNOWN, share, risk, Treatment(policy.not_examined), why)
 
 
+def unreached(term: Term | None, policy: AgriculturePolicy) -> str:
+    """Why a condition is walked and never sprayed, however likely it is; empty where a spray of the site reaches it."""
+    if term is None or term.kind is Kind.UNKNOWN:
+        return "which nobody has named"
+    kind = agent_kind(term)
+    if kind not in policy.spray_kinds:
+        return f"which no spray of this site reaches ({kind or 'no agent is known'})"
+    if term.severity < policy.min_severity:
+        return f"severity {term.severity} of 4, sprayed from {policy.min_severity}"
+    return ""
+
+
+def agent_kind(term: Term) -> str:
+    """Kind of what causes a condition, e.g. ``fungus``; empty where none is known."""
+    return term.agent.kind if term.agent else _OF_FAMILY.get(term.family, "")
+
+
 def _treatment(term: Term | None, probability: float, policy: AgriculturePolicy) -> tuple[Treatment, str]:
     """What is done about a condition, and why it is not sprayed where it is not."""
-    if term is None or term.kind is Kind.UNKNOWN:
-        return Treatment.SCOUT, ", which nobody has named"
-    kind = term.agent.kind if term.agent else _OF_FAMILY.get(term.family, "")
-    if kind not in policy.spray_kinds:
-        return Treatment.SCOUT, f", which no spray of this site reaches ({kind or 'no agent is known'})"
-    if term.severity < policy.min_severity:
-        return Treatment.SCOUT, f", severity {term.severity} of 4, sprayed from {policy.min_severity}"
-    if not probability >= policy.spray_from:
-        return Treatment.SCOUT, f", sprayed from {policy.spray_from:g}"
-    return Treatment.SPRAY, ""
+    why = unreached(term, policy)
+    if not why and not probability >= policy.spray_from:
+        why = f"sprayed from {policy.spray_from:g}"
+    return (Treatment.SCOUT, f", {why}") if why else (Treatment.SPRAY, "")
 
 
 def _is_sought(word: str) -> bool:

@@ -97,7 +97,8 @@ def zones(
 @click.option("--machine", required=True, help="Name of a sprayer profile, or its TOML file.")
 @click.option("--threshold", type=float, help="Probability from which ground is sprayed. Default: that of --recall.")
 @click.option("--recall", type=float, default=0.95, show_default=True, help="Share of the diseased area to be reached.")
-@click.option("--target", "targets", multiple=True, help="Label to be sprayed; repeatable. Default: disease and weeds.")
+@click.option("--target", "targets", multiple=True, help="Label to be sprayed; repeatable. Default: what the "
+              "policy says a spray reaches.")  # fmt: skip
 @click.option(
     "--format", "form", default="isoxml3", show_default=True, help="isoxml3, isoxml3-type2, isoxml4, shp, gpkg"
 )
@@ -106,26 +107,29 @@ def zones(
               help="What is done with ground that nobody looked at.")  # fmt: skip
 @click.option("--heading", type=float, help="Driving direction, degrees from grid north. Default: the longest edge.")
 @click.option("--store", help="Review store: zones that a person judged there are taken as judged.")
+@click.option("--policy", type=FILE, help="The site's policy: which agents a spray reaches, from which severity.")
 @boundary_option
 @click.option("-o", "out", type=FILE, required=True, help="Folder of the prescription; its figures go to OUT.json.")
 @json_option
 def prescribe(
     field_map: Path, machine: str, threshold: float | None, recall: float, targets: tuple[str, ...], form: str,
-    terminal: str, unexamined: Any, heading: float | None, store: str | None, boundary: Path | None, out: Path,
-    as_json: bool,
+    terminal: str, unexamined: Any, heading: float | None, store: str | None, policy: Path | None,
+    boundary: Path | None, out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Turn a MAP into a spot-spray prescription for a named sprayer.
 
     Told are hectares and litres against broadcast, and why a terminal would refuse the file; a refused file is not
     written.
     """
+    from verticals.agriculture.decide import read_policy
     from verticals.agriculture.mapping.field_map import FieldMap
     from verticals.agriculture.viewing import outlines, prescriptions
 
     opened = FieldMap.open(field_map)
     wish = prescriptions.Wish(
-        prescriptions.machine(machine), targets, threshold, recall, unexamined=unexamined, heading_deg=heading
-    )
+        prescriptions.machine(machine), targets, threshold, recall, unexamined=unexamined, heading_deg=heading,
+        policy=read_policy(policy),
+    )  # fmt: skip
     outline = outlines.outline(opened, boundary)
     ground = prescriptions.ground(opened, outline, wish, _said(opened, store) if store else ())
     made = prescriptions.prescribe(opened, ground, wish)

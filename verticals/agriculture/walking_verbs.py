@@ -16,7 +16,7 @@ from verticals.agriculture.verb_options import boundary_option, day, tell
 @click.argument("field_map", type=FILE, metavar="MAP")
 @click.option("-o", "outs", type=FILE, multiple=True, required=True, help=".gpx, .kml, .geojson or .html; repeatable.")
 @click.option("--target", "targets", multiple=True, help="Label that is sprayed against. Default: those of the last "
-              "prescription, else disease and weeds.")  # fmt: skip
+              "prescription, else all but healthy and bare ground.")  # fmt: skip
 @click.option("--threshold", type=float, help="Probability from which is sprayed. Default: that of the last "
               "prescription on this map, else 0.5.")  # fmt: skip
 @click.option("--uncertain", type=int, default=6, show_default=True, help="Places where a visit may decide.")
@@ -34,11 +34,12 @@ def scout(
     from verticals.agriculture.scouting import route, route_files, sheet
     from verticals.agriculture.scouting.choosing import Choice
     from verticals.agriculture.scouting.places import Costs
-    from verticals.agriculture.viewing import ordered, outlines, prescriptions
+    from verticals.agriculture.viewing import ordered, outlines
+    from verticals.agriculture.viewing.targets import conditions
 
     opened = FieldMap.open(field_map)
     ground, last = outlines.outline(opened, boundary).shape, ordered.last(opened)
-    wanted = targets or (last.targets if last else prescriptions.usual_targets(opened))
+    wanted = targets or (last.targets if last else conditions(opened))
     at, whence = ordered.threshold(last, threshold)
     walk = route.plan(opened, ground, wanted, Costs.at(at), Choice(**counts), threshold_from=whence)
     for out in outs:
@@ -112,7 +113,8 @@ def _compared(found: Any, facts: dict[str, Any]) -> list[str]:
 @click.argument("after", type=FILE, metavar="LATER_MAP")
 @click.option("--on", "days", nargs=2, required=True, metavar="DAY DAY", help="Of the flights: 2026-07-01 2026-07-14.")
 @click.option("--rasters", nargs=2, type=FILE, help="Their orthomosaics, for light and the shift between the flights.")
-@click.option("--target", "targets", multiple=True, help="Label that is counted. Default: disease and weeds.")
+@click.option("--target", "targets", multiple=True, help="Label that is counted. Default: all but healthy and bare "
+              "ground.")  # fmt: skip
 @click.option("--min-area", type=float, default=1.0, show_default=True, help="Square metres of the smallest zone.")
 @click.option("-o", "out", type=FILE, help="CSV of the zones' histories.")
 @json_option
@@ -130,10 +132,10 @@ def flights(
     from verticals.agriculture.mapping.zones import zones as draw
     from verticals.agriculture.scouting import flight_layers, registration
     from verticals.agriculture.scouting.flights import changes, history
-    from verticals.agriculture.viewing import prescriptions
+    from verticals.agriculture.viewing.targets import conditions
 
     maps = [FieldMap.open(path) for path in (before, after)]
-    wanted = targets or prescriptions.usual_targets(maps[0])
+    wanted = targets or conditions(maps[0])
     grid = flight_layers.common_grid(maps[0])
     flown = [
         flight_layers.read(one, wanted, day(on, "--on"), grid, orthomosaic=raster)

@@ -94,6 +94,36 @@ def test_a_prescription_saves_what_a_narrow_section_can_and_a_persons_word_takes
     assert "zones as a person judged them: 1, for certain" in less["remarks"]
 
 
+def test_what_no_spray_reaches_is_left_out_by_word_and_two_kinds_of_product_are_told(tmp_path: Path) -> None:
+    labels = ("healthy", "bare_soil", "potato_late_blight", "weed", "tomato_mosaic", "abiotic")
+    place = np.zeros((50, 90), int)
+    for i in range(2, 6):
+        place[10:40, 15 * (i - 1) : 15 * i] = i
+    planes = np.where(place == np.arange(6)[:, None, None], np.float32(0.9), np.float32(0.02))
+    rows = field_map.Rows(0, planes, np.full(place.shape, field_map.EXAMINED, np.uint8))
+    grid = field_map.Grid("EPSG:32632", (0.4, 0.0, 565000.0, 0.0, -0.4, 5540040.0), 90, 50)
+    made_of = {"raster": {"path": "field.tif", "sha256": "a1" * 32}, "bundle": {"name": "b", "hash": "b2" * 32}}
+    mapped = field_map.write(tmp_path / "map", [rows], grid, labels, ok_label="healthy", facts=made_of).folder
+    line = ("prescribe", mapped, "--machine", "spot_50cm_1m_zone", "--threshold", "0.5", "-o", tmp_path / "rx")
+    found = facts(*line)
+    assert found["targets"] == ["potato_late_blight", "weed"]
+    # Two patches side by side of 6 m x 12 m each, with 1 m around them.
+    assert found["hectares"]["sprayed"] == pytest.approx(14 * 14 / 1e4, rel=0.1)
+    ha = 30 * 15 * 0.4**2 / 1e4
+    for label, why in (("tomato_mosaic", "(virus)"), ("abiotic", "(no agent is known)")):
+        told = next(r for r in found["remarks"] if r.startswith(f"not sprayed against: {label}, {ha:.4f} ha"))
+        assert why in told
+    assert any("oomycete: potato_late_blight; weed: weed" in remark for remark in found["remarks"])
+    site = tmp_path / "site.toml"
+    site.write_text('spray_kinds = ["weed"]')
+    only = facts(*line, "--policy", site)
+    assert only["targets"] == ["weed"] and not any("several kinds" in remark for remark in only["remarks"])
+    site.write_text('spray_kinds = ["mite"]')
+    none = run(*line, "--policy", site)
+    assert none.returncode == 2 and "name what is to be sprayed as target" in none.stderr
+    assert facts(*line, "--policy", site, "--target", "abiotic")["targets"] == ["abiotic"]
+
+
 def test_a_walk_asks_about_the_threshold_and_the_targets_that_were_prescribed_on_the_map(
     drawn: Path, tmp_path: Path
 ) -> None:

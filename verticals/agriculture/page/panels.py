@@ -15,6 +15,7 @@ from verticals.agriculture.irrigation.advice import NOT_CLAIMED
 from verticals.agriculture.spraying import machine, terminal_profiles
 from verticals.agriculture.viewing import charts, prescriptions, watering, wording
 from verticals.agriculture.viewing.scenes import Scene
+from verticals.agriculture.viewing.targets import usual
 
 
 @st.cache_resource(show_spinner="laying the sprayer over the field", max_entries=24)
@@ -45,7 +46,7 @@ def spraying(on: Scene, path: str, changed: float, standing: dict[int, Review], 
         return None
     machines = machine.profiles()
     key = st.selectbox("Sprayer", list(machines), format_func=lambda k: machines[k].name, key="sprayer")
-    st.session_state.setdefault("targets", list(prescriptions.usual_targets(on.field_map)))
+    st.session_state.setdefault("targets", list(usual(on.field_map)))
     choices = [label for label in on.field_map.labels if label != on.field_map.ok_label]
     targets = st.multiselect("Spray where there is", choices, format_func=name, key="targets")
     by, value = st.columns([0.42, 0.58], vertical_alignment="bottom")

@@ -12,6 +12,7 @@ import numpy as np
 from shared import atomic
 from shared.config import did_you_mean
 from shared.errors import ConfigError, DataError
+from verticals.agriculture.decide import AgriculturePolicy, read_policy
 from verticals.agriculture.mapping.field_map import FieldMap
 from verticals.agriculture.spraying import isoxml_files, layers, terminals
 from verticals.agriculture.spraying.grid import SwathGrid, burn, lay
@@ -22,16 +23,13 @@ from verticals.agriculture.spraying.provenance import Provenance
 from verticals.agriculture.spraying.savings import SavingsCurve, savings_curve
 from verticals.agriculture.spraying.terminal_profiles import Terminal
 from verticals.agriculture.spraying.terminal_profiles import named as terminal_named
-from verticals.agriculture.taxonomy import terms
-from verticals.agriculture.taxonomy.terms import Kind
-from verticals.agriculture.viewing import ordered
+from verticals.agriculture.viewing import ordered, targets
 from verticals.agriculture.viewing.outlines import Outline
 
 FORMATS: Mapping[str, str] = {
     "isoxml3": "isoxml_v3", "isoxml3-type2": "isoxml_v3", "isoxml4": "isoxml_v4", "shp": "shapefile", "gpkg": "",
 }  # fmt: skip
 """What is written, and the terminal it is checked for where none is named; a GeoPackage is for no terminal."""
-_SPRAYABLE = (Kind.CONDITION, Kind.GROUP, Kind.FAMILY)
 _LIKELY = 0.5
 
 
@@ -41,11 +39,12 @@ class Wish:
 
     Attributes:
         machine: The sprayer.
-        targets: Labels to be sprayed; empty takes :func:`usual_targets`.
+        targets: Labels to be sprayed; empty takes :func:`targets.usual`.
         threshold: Probability from which ground is a target, 0 to 1; None takes the highest that reaches ``recall``.
         recall: Share of the diseased area to be reached, as the map's probabilities expect it; above 0 and up to 1.
         unexamined: Whether ground that is NOT EXAMINED is sprayed as in broadcast or left out.
         heading_deg: Driving direction, clockwise from grid north; None takes the field's longest edge.
+        policy: What a spray of this site reaches.
     """
 
     machine: Machine
@@ -54,6 +53,7 @@ class Wish:
     recall: float = 0.95
     unexamined: Unexamined = "spray"
     heading_deg: float | None = None
+    policy: AgriculturePolicy = field(default_factory=lambda: read_policy(None))
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 < self.threshold <= 1:
@@ -113,15 +113,6 @@ def machine(key: str) -> Machine:
     return load(Path(key)) if key.lower().endswith(".toml") and key not in profiles() else named(key)
 
 
-def usual_targets(field_map: FieldMap) -> tuple[str, ...]:
-    """Labels of a map that name a disease, pest or weed, or that the taxonomy does not know; never the healthy one.
-
-    Bare ground, healthy crop and what nobody could name are not sprayed unless a person asks for it.
-    """
-    found = {label: terms.find(label) for label in field_map.labels if label != field_map.ok_label}
-    return tuple(label for label, term in found.items() if term is None or term.kind in _SPRAYABLE)
-
-
 def ground(field_map: FieldMap, outline: Outline, wish: Wish, said: Sequence[tuple[Any, str]] = ()) -> Ground:
     """Lay the machine over the field and trace what it saves at which recall.
 
@@ -135,9 +126,14 @@ def ground(field_map: FieldMap, outline: Outline, wish: Wish, said: Sequence[tup
     Raises:
         DataError: A target is no label of the map, or nothing of the examined field is expected to be a target.
     """
-    targets = wish.targets or usual_targets(field_map)
+    wanted = wish.targets or targets.usual(field_map, wish.policy)
+    if not wanted:
+        raise DataError(
+            f"{field_map.folder}: no label of the map is anything that a spray of this site reaches; name what is to "
+            f"be sprayed as target: {', '.join(field_map.labels)}"
+        )
     grid = lay(outline.shape, field_map.grid.crs, wish.machine, heading_deg=wish.heading_deg)
-    read = _corrected(map_layers(field_map, grid, targets), grid, said)
+    read = _corrected(map_layers(field_map, grid, wanted), grid, said)
     synthetic = _synthetic(field_map)
     curve = savings_curve(
         grid, read.score, read.examined, expected=read.expected, unexamined=wish.unexamined,
@@ -177,7 +173,8 @@ def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
     )
     said = [f"zones as a person judged them: {on.corrected}, for certain"] if on.corrected else []
     named_machine = replace(provenance, machine=wish.machine.name)
-    recall, remarks = _recall_at(on.curve, threshold), (*said, *plan.remarks)
+    recall = _recall_at(on.curve, threshold)
+    remarks = (*said, *targets.remarks(field_map, on.layers.targets, wish.policy), *plan.remarks)
     return Prescribed(plan, threshold, recall, named_machine, field_map.folder, remarks)
 
 
