@@ -86,8 +86,9 @@ def truth(
     found = comparing.compare(opened, seen, Design(design), mapped_severity=comparing.severity_at(opened, seen))
     facts = comparing.facts(found)
     if tiles is not None and raster is not None:
-        made, problems = labelled.write(seen, opened.grid.crs, raster, tiles)
+        made, problems = labelled.write(seen, opened.grid.crs, raster, tiles, design=Design(design))
         facts |= {"tiles": len(made.rows), "manifest": str(tiles / labelled.MANIFEST)}
+        facts["notes"].append(labelled.USE[Design(design) is Design.RANDOM])
         facts["left_out"] += [str(problem) for problem in problems]
     tell(facts, _compared(found, facts), as_json)
 

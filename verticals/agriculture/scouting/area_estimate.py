@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import DataError
+from shared.reporting import rates
+from shared.reporting.rates import Rate
 
 Z = 1.959964
 """Of a 95 % interval."""
@@ -120,6 +122,53 @@ def estimate(
         points=int(n[use].sum()),
         remarks=_remarks(counts, use, labels),
     )
+
+
+def recalls(
+    counts: NDArray[np.int64], hectares: Sequence[float], labels: Sequence[str], design: Design
+) -> dict[str, Rate]:
+    """Share of the true area of each label that the map has right, with an interval that holds for few points.
+
+    The share of the points would be another number: points are walked to where the map found something, and what it
+    missed lies in the large class where few of them are. The interval takes every class of the map at the worse end
+    of its exact interval (Clopper and Pearson); the normal one of the producer's accuracy has no width where no point
+    shows a miss.
+
+    Args:
+        counts: As for :func:`estimate`.
+        hectares: Likewise.
+        labels: Likewise.
+        design: Likewise.
+
+    Returns:
+        By label, ``n`` the points that truly have it.
+
+    Raises:
+        DataError: As :func:`estimate`.
+    """
+    n, area = counts.sum(1), np.asarray(hectares, float)
+    _check(n.astype(float), area, labels, design)
+    # Only classes of the map that have an area; hectares of each truth in each of them, at both ends and between.
+    table = [[rates.proportion(int(k), int(m)) for k in row] for row, m in zip(counts, n, strict=True)]
+    value, low, high = (
+        np.array([[area[i] * (getattr(rate, end) or 0.0) for rate in row] for i, row in enumerate(table)])
+        for end in ("value", "low", "high")
+    )
+    found = {}
+    for j, label in enumerate(labels):
+        missed = np.arange(len(labels)) != j
+
+        def share(hit: float, lost: float) -> float:
+            return hit / (hit + lost) if hit + lost > 0 else 0.0
+
+        true = int(counts[area > 0, j].sum())
+        found[label] = Rate(
+            share(value[j, j], value[missed, j].sum()) if true else None,
+            share(low[j, j], high[missed, j].sum()) if true else 0.0,
+            share(high[j, j], low[missed, j].sum()) if true else 1.0,
+            true,
+        )
+    return found
 
 
 def _check(n: NDArray[np.float64], area: NDArray[np.float64], labels: Sequence[str], design: Design) -> None:

@@ -1,7 +1,7 @@
 """Observed points and the orthomosaic under them in, labelled tiles with a manifest out, for an update of the model."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,16 @@ from shared.errors import ConfigError, DataError, Problem, require
 from shared.records import Box, Sample
 from verticals.agriculture.raster.pixels import READ, Raster
 from verticals.agriculture.raster.rasters import open_raster
+from verticals.agriculture.scouting.area_estimate import Design
 from verticals.agriculture.scouting.observations import Observation, Observations
 
 MANIFEST = "manifest.csv"
 TILES = "tiles"
+USE = {
+    True: "the tiles may teach and judge: the points were chosen at random over the map",
+    False: "the tiles only teach: the points were not chosen at random over the map, so that they can certify nothing",
+}
+"""What tiles are good for, by whether their points were chosen at random over the whole map."""
 _LEAST_READ = 0.98
 
 
@@ -40,13 +46,14 @@ class Cut:
 
 
 def write(
-    seen: Observations, crs: str, orthomosaic: Path, out: Path, how: Cut | None = None
+    seen: Observations, crs: str, orthomosaic: Path, out: Path, how: Cut | None = None, *, design: Design
 ) -> tuple[Manifest, tuple[Problem, ...]]:
     """Write a tile around each point and the manifest, whole or not at all.
 
     A tile that reaches beyond the orthomosaic, or where something was not flown or cannot be read, is left out; so is
     one that shows the same pixels as another. Its group is the field and block, so that a split does not tear
-    neighbours apart; tiles of neighbouring blocks may still touch.
+    neighbours apart; tiles of neighbouring blocks may still touch. Only points chosen at random over the whole map may
+    judge a model; all others teach (split ``train``), because a recall on places that the model pointed at is too good.
 
     Args:
         seen: Points.
@@ -54,6 +61,7 @@ def write(
         orthomosaic: What the map was made from.
         out: Folder, made or replaced.
         how: Sizes, None for the defaults.
+        design: How the points were chosen.
 
     Returns:
         The manifest, its paths relative to ``out``, and the points without a tile.
@@ -72,7 +80,7 @@ def write(
                 if row.sample.id in known:
                     raise DataError(f"shows the same pixels as {known[row.sample.id]}; one tile is kept")
                 known[row.sample.id] = point.where
-                rows.append(row)
+                rows.append(row if design is Design.RANDOM else replace(row, split="train"))
             except DataError as error:
                 problems.append(Problem(point.where, str(error)))
         if not rows:

@@ -11,8 +11,14 @@ from shared.errors import DataError
 from shared.reporting import rates
 from shared.reporting.rates import Rate
 from verticals.agriculture.mapping.field_map import FieldMap
-from verticals.agriculture.scouting.area_estimate import AreaEstimate, Design, estimate
+from verticals.agriculture.scouting.area_estimate import AreaEstimate, Design, estimate, recalls
 from verticals.agriculture.scouting.observations import Observation, Observations
+
+RECALL_OF = {
+    "area": "recall is the share of the true area that the map found, at the worse end of what the points leave open",
+    "points": "recall is that of these points and not of the field: points that were chosen by what the map says find "
+    "more of what it found than of what it missed",
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Agreement:
     Attributes:
         labels: Of the map.
         confusion: ``(true labels, mapped labels)`` points.
-        recall: Label -> share of the points with it that the map has right; a share of points, not of area.
+        recall: Label -> share of its true area that the map has right; of the points alone where ``area`` is None.
         precision: Label -> share of the points where the map says it that have it.
         severity_error: Root mean square and mean of mapped minus seen severity in per cent, with ``n``.
         area: Design-based areas, None where they cannot be had.
@@ -59,14 +65,15 @@ def compare(
     true = _indices([p.label for p in seen.points], labels)
     said = _indices([p.mapped for p in seen.points], labels)
     counts = np.asarray(rates.confusion(true, said, labels)["counts"], np.int64)
-    groups = [p.group for p in seen.points]
-    area, why = None, ""
+    groups, mapped = [p.group for p in seen.points], [hectares[label] for label in labels]
+    area, why, recall = None, "", _shares(true, said, labels, groups)
     try:
-        area = estimate(counts.T, [hectares[label] for label in labels], labels, design)
+        area = estimate(counts.T, mapped, labels, design)
+        recall = recalls(counts.T, mapped, labels, design)
     except DataError as error:
         why = str(error)
     return Agreement(
-        labels, counts, _shares(true, said, labels, groups), _shares(said, true, labels, groups),
+        labels, counts, recall, _shares(said, true, labels, groups),
         _severities(seen.points, mapped_severity), area, why, hectares["not_examined"],
         tuple(map(str, seen.problems)), bool(field_map.card.get("raster", {}).get("synthetic")),
     )  # fmt: skip
@@ -91,10 +98,13 @@ def facts(found: Agreement) -> dict[str, Any]:
         area = asdict(found.area)
         area["share_of_map_right"] = area.pop("overall")
     notes = ["Numbers from a drawn field (synthetic): no accuracy of anything real."] if found.synthetic else []
+    of = "area" if found.area is not None else "points"
+    notes.append(RECALL_OF[of])
     return {
         "notes": notes,
         "points": int(found.confusion.sum()),
         "confusion": {"labels": list(found.labels), "counts": found.confusion.tolist()},
+        "recall_of": of,
         "recall": {label: asdict(rate) for label, rate in found.recall.items()},
         "precision": {label: asdict(rate) for label, rate in found.precision.items()},
         "severity_error": dict(found.severity_error) if found.severity_error else None,

@@ -118,7 +118,30 @@ def test_a_map_is_told_with_confusion_rates_and_the_area_that_the_points_not_the
     json.dumps(truth.facts(found), allow_nan=True)
     picked = truth.compare(made, seen, Design.PURPOSIVE)
     assert picked.area is None and "no random sample" in picked.no_area
-    assert picked.recall == found.recall
+    assert picked.recall["potato_late_blight"].value == found.confusion[i, i] / found.confusion[i].sum()
+    assert truth.facts(picked)["recall_of"] == "points" and truth.facts(found)["recall_of"] == "area"
+
+
+def test_recall_is_that_of_the_area_however_many_points_went_where_the_map_found_something(
+    made: FieldMap, tmp_path: Path
+) -> None:
+    columns, rows = np.meshgrid([102.5, 130.5, 160.5, 190.5], np.arange(25.5, 195, 9))
+    sick = list(zip(columns.ravel(), rows.ravel(), strict=True))
+    # 10 points in the healthy half, of which one is sick: a tenth of 0.405 ha is missed, whatever was walked elsewhere.
+    sound = [(20.5 + 7 * k, 60.5) for k in range(10)]
+    lon, lat = degrees(*map(list, zip(*sick, *sound, strict=True)))
+    label = ["potato_late_blight"] * len(sick) + ["healthy"] * 9 + ["potato_late_blight"]
+    pd.DataFrame({"lat": lat, "lon": lon, "label": label}).to_csv(tmp_path / "p.csv", index=False)
+    found = truth.compare(made, observations.read(tmp_path / "p.csv", made), Design.STRATIFIED)
+    hit, missed = made.hectares["potato_late_blight"], made.hectares["healthy"] / 10
+    recall = found.recall["potato_late_blight"]
+    assert len(sick) == 76 and recall.value == pytest.approx(hit / (hit + missed), abs=1e-6), "not 76 of 77 points"
+    assert recall.low < 0.75 and recall.n == 77
+    label[-1] = "healthy"
+    pd.DataFrame({"lat": lat, "lon": lon, "label": label}).to_csv(tmp_path / "q.csv", index=False)
+    none = truth.compare(made, observations.read(tmp_path / "q.csv", made), Design.STRATIFIED)
+    assert none.recall["potato_late_blight"].value == 1 and none.recall["potato_late_blight"].low < 0.8
+    assert none.recall["weed"].value is None
 
 
 def test_points_become_tiles_with_label_and_block_that_a_manifest_reads_back(made: FieldMap, tmp_path: Path) -> None:
@@ -135,12 +158,18 @@ def test_points_become_tiles_with_label_and_block_that_a_manifest_reads_back(mad
     )
     seen = observations.read(tmp_path / "p.csv", made)
     written, problems = labelled.write(
-        seen, made.grid.crs, tmp_path / "field.tif", tmp_path / "out", labelled.Cut(tile_px=32)
+        seen, made.grid.crs, tmp_path / "field.tif", tmp_path / "out", labelled.Cut(tile_px=32), design=Design.RANDOM
     )
     assert [str(p) for p in problems] == ["p.csv row 3: a tile of 32 px around it reaches beyond the orthomosaic"]
     table = manifests.read_table(tmp_path / "out" / labelled.MANIFEST)
     back = manifests.from_table(table, tmp_path / "out", tmp_path / "out" / labelled.MANIFEST)
     assert back.hash == written.hash and [row.label for row in back.rows] == ["healthy", "weed"]
+    assert {row.split for row in back.rows} == {""}, "points at random may judge"
+    for design in (Design.STRATIFIED, Design.PURPOSIVE):
+        walk = labelled.write(
+            seen, made.grid.crs, tmp_path / "field.tif", tmp_path / "w", labelled.Cut(tile_px=32), design=design
+        )
+        assert {row.split for row in walk[0].rows} == {"train"}, "a walk to what the model found judges no model"
     assert len({row.sample.group for row in back.rows}) == 2 and "block" in back.rows[0].sample.group
     from shared.data import images
 
