@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from shared.errors import ConfigError
 from shared.verb_options import FILE, json_option
 from verticals.agriculture import walking_verbs as walking
 from verticals.agriculture.verb_options import boundary_option, day, tell
@@ -108,13 +109,16 @@ def zones(
 @click.option("--heading", type=float, help="Driving direction, degrees from grid north. Default: the longest edge.")
 @click.option("--store", help="Review store: zones that a person judged there are taken as judged.")
 @click.option("--policy", type=FILE, help="The site's policy: which agents a spray reaches, from which severity.")
+@click.option("--keep-off", type=FILE, help="Water, neighbours: polygons, lines or points that no section may touch; "
+              "kept with MAP for every later order.")  # fmt: skip
+@click.option("--keep-off-m", type=float, default=0.0, show_default=True, help="Metres to stay away from them.")
 @boundary_option
 @click.option("-o", "out", type=FILE, required=True, help="Folder of the prescription; its figures go to OUT.json.")
 @json_option
 def prescribe(
     field_map: Path, machine: str, threshold: float | None, recall: float, targets: tuple[str, ...], form: str,
     terminal: str, unexamined: Any, heading: float | None, store: str | None, policy: Path | None,
-    boundary: Path | None, out: Path, as_json: bool,
+    keep_off: Path | None, keep_off_m: float, boundary: Path | None, out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Turn a MAP into a spot-spray prescription for a named sprayer.
 
@@ -123,9 +127,14 @@ def prescribe(
     """
     from verticals.agriculture.decide import read_policy
     from verticals.agriculture.mapping.field_map import FieldMap
+    from verticals.agriculture.viewing import keep_off as keeping
     from verticals.agriculture.viewing import outlines, prescriptions
 
     opened = FieldMap.open(field_map)
+    if keep_off is not None:
+        keeping.keep(opened, keep_off, keep_off_m)
+    elif keep_off_m:
+        raise ConfigError(f"--keep-off-m {keep_off_m:g}: from what is not said; name it with --keep-off FILE")
     wish = prescriptions.Wish(
         prescriptions.machine(machine), targets, threshold, recall, unexamined=unexamined, heading_deg=heading,
         policy=read_policy(policy),

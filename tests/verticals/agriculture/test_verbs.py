@@ -94,6 +94,34 @@ def test_a_prescription_saves_what_a_narrow_section_can_and_a_persons_word_takes
     assert "zones as a person judged them: 1, for certain" in less["remarks"]
 
 
+def test_no_section_opens_within_the_strip_along_water_in_this_order_and_in_later_ones(
+    drawn: Path, tmp_path: Path
+) -> None:
+    import geopandas
+    import shapely
+
+    mapped, ditch = tmp_path / "map", tmp_path / "ditch.geojson"
+    shutil.copytree(drawn, mapped)
+    water = shapely.LineString([(565010, 5539990), (565010, 5540050)])  # through the blight
+    geopandas.GeoSeries([water], crs="EPSG:32632").to_crs(4326).to_file(ditch)
+    line = ("prescribe", mapped, "--machine", "sections_3m", "--threshold", "0.5", "--format", "gpkg")
+    free = facts(*line, "-o", tmp_path / "free")
+    assert free["hectares"]["no_spray"] == 0
+    told = facts(*line, "-o", tmp_path / "kept", "--keep-off", ditch, "--keep-off-m", 5)
+    later = facts(*line, "-o", tmp_path / "later")
+    assert told["hectares"] == later["hectares"] and told["litres"] < free["litres"]
+    assert told["hectares"]["no_spray"] == pytest.approx(10 * 40 / 1e4, rel=0.1)
+    assert any("1 shapes and 5 m around them" in remark for remark in later["remarks"])
+    for name in ("kept", "later"):
+        zones = geopandas.read_file(tmp_path / name / "prescription.gpkg", layer="prescription")
+        assert zones[zones.rate_l_ha > 0].distance(water).min() >= 5 - 0.05
+    far = tmp_path / "far.geojson"
+    geopandas.GeoSeries([shapely.Point(10, 48)], crs=4326).to_file(far)
+    for more, sentence in ((("--keep-off", far), "within 1 km"), (("--keep-off-m", 3), "name it with --keep-off")):
+        done = run(*line, "-o", tmp_path / "x", *more)
+        assert done.returncode == 2 and sentence in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_what_no_spray_reaches_is_left_out_by_word_and_two_kinds_of_product_are_told(tmp_path: Path) -> None:
     labels = ("healthy", "bare_soil", "potato_late_blight", "weed", "tomato_mosaic", "abiotic")
     place = np.zeros((50, 90), int)

@@ -44,14 +44,7 @@ def read(path: Path, *, crs: str | None = None, layer: str | None = None) -> Bou
     """
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")
-        frame = _frame(path, layer)
-    if crs is not None:
-        frame = frame.set_crs(_user_crs(path, crs), allow_override=True)
-    if frame.crs is None:
-        raise DataError(
-            f"{path}: has no coordinate reference system (a Shapefile needs its .prj); "
-            "name it with --boundary-crs, e.g. --boundary-crs EPSG:4326"
-        )
+        frame = features(path, crs=crs, layer=layer)
     remarks = [f"while reading it GDAL says: {text}" for text in sorted({str(c.message) for c in complaints})]
     shapes = [_polygons(shape) for shape in frame.geometry]
     left_out = sum(shape is None for shape in shapes)
@@ -69,6 +62,28 @@ def read(path: Path, *, crs: str | None = None, layer: str | None = None) -> Bou
         raise DataError(f"{path}: none of its polygons encloses anything; draw the outline again")
     _on_the_world(path, fields)
     return Boundaries(path, fields, (*remarks, *_overlaps(fields)))
+
+
+def features(path: Path, *, crs: str | None = None, layer: str | None = None) -> Any:
+    """All features of a vector file as a GeoDataFrame, in its CRS.
+
+    Args:
+        path: The file.
+        crs: CRS in place of the file's.
+        layer: Layer of the file.
+
+    Raises:
+        DataError: It cannot be read or has no CRS.
+    """
+    frame = _frame(path, layer)
+    if crs is not None:
+        frame = frame.set_crs(_user_crs(path, crs), allow_override=True)
+    if frame.crs is None:
+        raise DataError(
+            f"{path}: has no coordinate reference system (a Shapefile needs its .prj); "
+            "name it with --boundary-crs, e.g. --boundary-crs EPSG:4326"
+        )
+    return frame
 
 
 def _user_crs(path: Path, crs: str) -> Any:

@@ -12,6 +12,8 @@ from verticals.agriculture.spraying.gridding import covered
 from verticals.agriculture.spraying.switching import cell_scores, switch
 
 Unexamined = Literal["spray", "skip"]
+_TOLD_HA = 0.0005
+"""Least area that is more than 0 in the digits that a sentence has."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ def _remarks(hectares: Mapping[str, float], unexamined: Unexamined) -> tuple[str
     said = []
     if hectares["not_examined"] > 0:
         done = "is sprayed as in broadcast" if unexamined == "spray" else "is left unsprayed by the policy"
-        said.append(f"{hectares['not_examined']:.3f} ha of the field were NOT EXAMINED; that ground {done}")
+        left = hectares["not_examined_unsprayed"]
+        but = f", but for {left:.3f} ha in no-spray ground" if unexamined == "spray" and left > 0 else ""
+        said.append(f"{hectares['not_examined']:.3f} ha of the field were NOT EXAMINED; that ground {done}{but}")
     if hectares["no_spray"] > 0:
         said.append(
             f"{hectares['no_spray']:.3f} ha of the field lie in no-spray buffers; sections that touch them are off"
@@ -145,5 +149,10 @@ def _remarks(hectares: Mapping[str, float], unexamined: Unexamined) -> tuple[str
         said.append(
             f"{hectares['target_unsprayed']:.3f} of {hectares['target']:.3f} ha of targets are not sprayed: they "
             "lie in no-spray ground or in sections that touch it"
+        )
+    if hectares["beyond_field"] >= _TOLD_HA:
+        said.append(
+            f"{hectares['beyond_field']:.3f} ha beyond the field's outline, holes in it too, are under sections that "
+            "reach over it: in the litres and not in the hectares; what must not be sprayed there has to be kept off"
         )
     return tuple(said)

@@ -23,7 +23,7 @@ from verticals.agriculture.spraying.provenance import Provenance
 from verticals.agriculture.spraying.savings import SavingsCurve, savings_curve
 from verticals.agriculture.spraying.terminal_profiles import Terminal
 from verticals.agriculture.spraying.terminal_profiles import named as terminal_named
-from verticals.agriculture.viewing import ordered, targets
+from verticals.agriculture.viewing import keep_off, ordered, targets
 from verticals.agriculture.viewing.outlines import Outline
 
 FORMATS: Mapping[str, str] = {
@@ -73,6 +73,8 @@ class Ground:
         curve: What the machine saves at which recall, expected from the probabilities.
         ceiling: Share of broadcast that this machine would save if the map were right everywhere; 0 to 1.
         mapped_unexamined_ha: What the map counts as NOT EXAMINED, in its own cells.
+        keep_off: Ground that must not be sprayed, distances added, in the map's CRS.
+        remarks: What that is.
     """
 
     grid: SwathGrid
@@ -81,6 +83,8 @@ class Ground:
     curve: SavingsCurve
     ceiling: float
     mapped_unexamined_ha: float
+    keep_off: tuple[Any, ...] = field(default=(), repr=False)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def machine(key: str) -> Machine:
 
 
 def ground(field_map: FieldMap, outline: Outline, wish: Wish, said: Sequence[tuple[Any, str]] = ()) -> Ground:
-    """Lay the machine over the field and trace what it saves at which recall.
+    """Lay the machine over the field and trace what it saves at which recall; what is kept off in the map's folder is.
 
     Args:
         field_map: The map.
@@ -134,20 +138,21 @@ def ground(field_map: FieldMap, outline: Outline, wish: Wish, said: Sequence[tup
         )
     grid = lay(outline.shape, field_map.grid.crs, wish.machine, heading_deg=wish.heading_deg)
     read = _corrected(map_layers(field_map, grid, wanted), grid, said)
-    synthetic = _synthetic(field_map)
+    off, said_off = keep_off.kept(field_map)
     curve = savings_curve(
-        grid, read.score, read.examined, expected=read.expected, unexamined=wish.unexamined,
-        recall_target=wish.recall, synthetic=synthetic,
+        grid, read.score, read.examined, expected=read.expected, unexamined=wish.unexamined, no_spray=off,
+        recall_target=wish.recall, synthetic=_synthetic(field_map),
     )  # fmt: skip
     likely = (np.nan_to_num(read.expected) >= _LIKELY).astype(np.float32)
     ceiling = 1.0
     if (likely.astype(bool) & grid.inside & read.examined).any():
         # With the map's own classes as truth the ceiling is the machine's alone: its sections, buffer and times.
         perfect = savings_curve(
-            grid, read.score, read.examined, truth=likely, unexamined=wish.unexamined, thresholds=[1.0], resamples=2
-        )
+            grid, read.score, read.examined, truth=likely, unexamined=wish.unexamined, no_spray=off, thresholds=[1.0],
+            resamples=2,
+        )  # fmt: skip
         ceiling = perfect.ceiling or 0.0
-    return Ground(grid, read, len(said), curve, ceiling, field_map.hectares["not_examined"])
+    return Ground(grid, read, len(said), curve, ceiling, field_map.hectares["not_examined"], off, said_off)
 
 
 def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
@@ -158,13 +163,15 @@ def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
     """
     point = on.curve.operating
     if wish.threshold is None and point is None:
+        kept = "ground that is kept off holds too much of what is sought; " if on.keep_off else ""
         raise DataError(
-            f"{field_map.folder}: no threshold reaches a recall of {wish.recall:g} on this map; "
+            f"{field_map.folder}: no threshold reaches a recall of {wish.recall:g} on this map; {kept}"
             "ask for less recall or name a threshold"
         )
     threshold = wish.threshold if wish.threshold is not None or point is None else point.threshold
     assert threshold is not None
-    plan = spray_plan(on.grid, on.layers.score >= np.float32(threshold), on.layers.examined, unexamined=wish.unexamined)
+    goal = on.layers.score >= np.float32(threshold)
+    plan = spray_plan(on.grid, goal, on.layers.examined, no_spray=on.keep_off, unexamined=wish.unexamined)
     provenance = on.layers.provenance(
         threshold=threshold,
         recall_target=None if wish.threshold is not None else wish.recall,
@@ -174,7 +181,7 @@ def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
     said = [f"zones as a person judged them: {on.corrected}, for certain"] if on.corrected else []
     named_machine = replace(provenance, machine=wish.machine.name)
     recall = _recall_at(on.curve, threshold)
-    remarks = (*said, *targets.remarks(field_map, on.layers.targets, wish.policy), *plan.remarks)
+    remarks = (*said, *targets.remarks(field_map, on.layers.targets, wish.policy), *on.remarks, *plan.remarks)
     return Prescribed(plan, threshold, recall, named_machine, field_map.folder, remarks)
 
 

@@ -85,6 +85,20 @@ def test_no_section_opens_over_ground_that_must_not_be_sprayed_and_the_loss_is_t
     assert "no-spray" in " ".join(made.remarks)
 
 
+def test_a_pond_in_the_field_that_sections_reach_over_is_told_and_ground_kept_off_is_not_called_sprayed() -> None:
+    pond = shapely.Point(EAST + 40, NORTH + 30).buffer(5)
+    outline = shapely.box(EAST, NORTH, EAST + 80, NORTH + 60) - pond
+    on = grid.lay(outline, UTM, machine.named("boom_24m"), heading_deg=0)
+    nothing = np.zeros_like(on.inside)
+    made = plan.spray_plan(on, on.inside, on.inside)
+    assert made.hectares["beyond_field"] > 0.9 * pond.area / 1e4
+    assert made.litres == pytest.approx(200 * (made.hectares["sprayed"] + made.hectares["beyond_field"]))
+    assert f"{made.hectares['beyond_field']:.3f} ha beyond the field's outline" in " ".join(made.remarks)
+    kept = plan.spray_plan(on, nothing, nothing, no_spray=[pond])
+    left = kept.hectares["not_examined_unsprayed"]
+    assert left > 0 and f"but for {left:.3f} ha in no-spray ground" in " ".join(kept.remarks)
+
+
 def test_broadcast_is_the_plan_where_everything_is_a_target() -> None:
     on = laid("sections_3m")
     made = plan.spray_plan(on, on.inside, on.inside)
