@@ -37,7 +37,7 @@ def read(path: Path, *, crs: str | None = None, layer: str | None = None) -> Bou
     Args:
         path: The file.
         crs: CRS in place of the file's (``--boundary-crs``).
-        layer: Layer of the file (``--boundary-layer``); None takes the only one that has polygons, of KML all.
+        layer: Layer of the file; None takes the only one that has polygons, of KML all.
 
     Raises:
         DataError: It cannot be read, has no CRS, no polygon, several layers, or lies off the world.
@@ -110,7 +110,7 @@ def _frame(path: Path, layer: str | None) -> Any:
             # GPX has all its layers always.
             chosen = [name for name in chosen if pyogrio.read_info(path, layer=name)["features"]] or chosen
         if len(chosen) > 1 and path.suffix.lower() not in (".kml", ".kmz"):
-            raise DataError(f"{path}: has the layers {', '.join(chosen)}; name one with --boundary-layer")
+            raise DataError(f"{path}: has the layers {', '.join(chosen)}; save the one that is meant to a file of its own")
         frames = [pyogrio.read_dataframe(path, layer=name, force_2d=True) for name in chosen]
     except pyogrio.errors.DataSourceError as error:
         raise DataError(
