@@ -8,10 +8,11 @@ from tqdm import tqdm
 from shared.data import cut_frames, images
 from shared.errors import ConfigError, DataError, LoupeError, Problem
 from shared.vertical import Ingested
-from verticals.agriculture import orthomosaic, photographs, truth
+from verticals.agriculture import orthomosaic, photographs, shared_boundary, truth
 from verticals.agriculture.blocks import HALO_PX, TILE_PX
 from verticals.agriculture.harvest import Harvest
 from verticals.agriculture.photographs import TABLE, Said
+from verticals.agriculture.shared_boundary import Shared
 from verticals.agriculture.taxonomy import terms
 
 RASTERS = frozenset({".tif", ".tiff", ".vrt"})
@@ -63,23 +64,30 @@ def ingest(source: Path, out: Path, *, tile: int = TILE_PX, halo: int = HALO_PX)
         for path, what in strays:
             harvest.not_examined(path.relative_to(home).as_posix(), what)
         said = photographs.read_labels(home, harvest.remarks)
+        shared = shared_boundary.groups([f for f in files if f.suffix.lower() in RASTERS])
         for path in tqdm(files, desc="cutting fields", unit="file", disable=None, leave=False):
+            known = said.get(path.relative_to(home).as_posix())
             try:
-                _take(path, names[path], home, harvest, said.get(path.relative_to(home).as_posix()), tile, halo)
+                _take(path, names[path], home, harvest, known, tile, halo, shared.get(path))
             except LoupeError as error:
                 harvest.not_examined(names[path], str(error))
+        for one in {id(one): one for one in shared.values()}.values():
+            one.account(one.boundary.relative_to(home).with_suffix("").as_posix(), harvest)
         missing = len(said.keys() - {f.relative_to(home).as_posix() for f in files})
         if missing:
             harvest.remarks.append(Problem(TABLE, f"names {missing} files that are not there; copy them beside it"))
     return harvest.result(len(files))
 
 
-def _take(path: Path, name: str, home: Path, harvest: Harvest, said: Said | None, tile: int, halo: int) -> None:
+def _take(
+    path: Path, name: str, home: Path, harvest: Harvest, said: Said | None, tile: int, halo: int,
+    shared: Shared | None,
+) -> None:  # fmt: skip
     if path.suffix.lower() in RASTERS and said is None:
         try:
-            orthomosaic.cut(path, name, harvest, tile=tile, halo=halo)
+            orthomosaic.cut(path, name, harvest, tile=tile, halo=halo, shared=shared)
         except LoupeError as error:
-            orthomosaic.refuse(path, name, harvest, error)
+            orthomosaic.refuse(path, name, harvest, error, shared)
         return
     if said is None:
         folder = terms.find(path.parent.name) if path.parent != home else None

@@ -16,6 +16,7 @@ from verticals.agriculture.harvest import Harvest, tell_hectares
 from verticals.agriculture.mapping.area import M2_PER_HECTARE, hectares
 from verticals.agriculture.raster import boundaries, georeference, placing
 from verticals.agriculture.raster.rasters import open_raster
+from verticals.agriculture.shared_boundary import LEAST_HA, Shared
 from verticals.agriculture.taxonomy import terms
 
 LEAST_SEEN = 0.5
@@ -27,7 +28,7 @@ _WHY = {
 }
 
 
-def cut(path: Path, name: str, harvest: Harvest, *, tile: int, halo: int) -> None:
+def cut(path: Path, name: str, harvest: Harvest, *, tile: int, halo: int, shared: Shared | None = None) -> None:
     """Cut one orthomosaic into blocks and tiles.
 
     A tile is one frame: what is decided about it, it is sprayed, walked or left. Parts of the field that were not
@@ -40,6 +41,7 @@ def cut(path: Path, name: str, harvest: Harvest, *, tile: int, halo: int) -> Non
         harvest: What is added to.
         tile: Side of a core in pixels.
         halo: Pixels around a core.
+        shared: The boundary that it has together with other rasters: what lies beyond all of them is told there.
 
     Raises:
         DataError: The raster, its boundary or its truth cannot be used.
@@ -50,7 +52,9 @@ def cut(path: Path, name: str, harvest: Harvest, *, tile: int, halo: int) -> Non
         truth.open_truth(beside["truth"], beside["points"], raster.facts) as (reader, codes),
     ):
         facts = raster.facts
-        fields = placing.place(boundaries.read(beside["boundary"]), facts) if beside["boundary"] else None
+        drawn = boundaries.read(beside["boundary"]) if beside["boundary"] else None
+        fields = placing.place(drawn, facts) if drawn else None
+        told = (drawn if shared else fields) or fields
         source = Source(
             name=name,
             raster=raster,
@@ -62,19 +66,28 @@ def cut(path: Path, name: str, harvest: Harvest, *, tile: int, halo: int) -> Non
             pixel_m2=facts.gsd_m**2,
             tiles=max(LEAST_TILES, round(BLOCK_M / (tile * facts.gsd_m))),
         )
-        harvest.remarks += [Problem(name, text) for text in (*facts.remarks, *(fields.remarks if fields else ()))]
+        harvest.remarks += [Problem(name, text) for text in (*facts.remarks, *(told.remarks if told else ()))]
         before = len(harvest.samples)
         for block in blocks.each(source, tile):
             _take(source, block, harvest, tile=tile, halo=halo)
-        _beyond(source)
+        if shared is None:
+            _beyond(source)
         if len(harvest.samples) == before and not source.lost:
             raise DataError(f"{path}: holds no pixel with a value: nothing was flown; export the orthomosaic again")
         _account(source, harvest)
         harvest.kinds["orthomosaics"] += 1
+        if shared is not None:
+            shared.took(name, _extent(source), facts.crs)
 
 
-def refuse(path: Path, name: str, harvest: Harvest, error: LoupeError) -> None:
-    """Count the hectares of a field whose orthomosaic cannot be used, where its boundary tells them."""
+def refuse(path: Path, name: str, harvest: Harvest, error: LoupeError, shared: Shared | None = None) -> None:
+    """Count the hectares of a field whose orthomosaic cannot be used, where its boundary tells them.
+
+    Of several rasters with one boundary what none of those that could be used shows is counted at the end, once.
+    """
+    if shared is not None:
+        harvest.not_examined(name, str(error))
+        return
     beside, why = truth.companions(path)["boundary"], str(error)
     try:
         fields = boundaries.read(beside).fields if beside is not None else None
@@ -215,14 +228,19 @@ def _beyond(source: Source) -> None:
     """Parts of the fields that lie beyond the raster."""
     if source.fields is None:
         return
-    shapely, facts = require("shapely", extra="agriculture"), source.raster.facts
+    outside: Any = source.fields.fields.geometry.difference(_extent(source))
+    crs = source.raster.facts.crs
+    for owner, ha in zip(source.fields.fields.field, hectares(outside, crs), strict=True):
+        if ha > LEAST_HA:
+            source.lost[str(owner), "beyond the raster"] += float(ha) * M2_PER_HECTARE
+
+
+def _extent(source: Source) -> Any:
+    """What the raster covers, a polygon in its CRS."""
+    facts = source.raster.facts
     a, b, c, d, e, f = facts.transform
     corners = [(0, 0), (facts.width, 0), (facts.width, facts.height), (0, facts.height)]
-    extent = shapely.Polygon([(a * x + b * y + c, d * x + e * y + f) for x, y in corners])
-    outside: Any = source.fields.fields.geometry.difference(extent)
-    for owner, ha in zip(source.fields.fields.field, hectares(outside, facts.crs), strict=True):
-        if ha > 1e-6:
-            source.lost[str(owner), "beyond the raster"] += float(ha) * M2_PER_HECTARE
+    return require("shapely", extra="agriculture").Polygon([(a * x + b * y + c, d * x + e * y + f) for x, y in corners])
 
 
 def _account(source: Source, harvest: Harvest) -> None:

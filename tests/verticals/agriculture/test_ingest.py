@@ -65,6 +65,38 @@ def test_every_hectare_of_the_field_is_examined_or_told(raw: Path, made: tuple[I
     assert all(s.provenance["synthetic"] and s.mm_per_px for s in found.samples)
 
 
+def test_a_field_on_several_rasters_has_its_own_hectares_and_what_lies_on_two_of_them_is_told(
+    raw: Path, tmp_path: Path
+) -> None:
+    from rasterio.windows import Window
+
+    def part(name: str, left: int, right: int) -> None:
+        with rasterio.open(raw / "home" / "field.tif") as whole:
+            window = Window(left, 0, right - left, whole.height)
+            moved = whole.transform @ rasterio.Affine.translation(left, 0)
+            profile = whole.profile | {"width": window.width, "transform": moved}
+            with rasterio.open(tmp_path / "raw" / name, "w", **profile) as target:
+                target.write(whole.read(window=window))
+
+    (tmp_path / "raw").mkdir()
+    shutil.copy(raw / "home" / "boundary.gpkg", tmp_path / "raw")
+    own = hectares_of_the_field(raw)
+    part("west.tif", 0, 350)
+    part("east.tif", 350, 700)
+    apart = ingest(tmp_path / "raw", tmp_path / "a")
+    assert apart.summary["hectares"]["field"] == pytest.approx(own, rel=0.01)
+    assert not any("beyond" in p.what or "covered by the raster" in p.what for p in (*apart.problems, *apart.remarks))
+    part("east.tif", 250, 700)
+    over = ingest(tmp_path / "raw", tmp_path / "b")
+    twice = over.summary["hectares"]["field"] - apart.summary["hectares"]["field"]
+    told = next(p.what for p in over.remarks if "count twice" in p.what)
+    assert twice > 0.01 and float(told.split("cover ")[1].split(" ha")[0]) == pytest.approx(twice, rel=0.02)
+    (tmp_path / "raw" / "east.tif").write_bytes(b"II*\0 no raster")
+    lost = ingest(tmp_path / "raw", tmp_path / "c")
+    assert lost.summary["hectares"]["field"] == pytest.approx(own, rel=0.01)
+    assert any("beyond all rasters that could be used" in p.what for p in lost.problems)
+
+
 def test_a_tiles_label_is_what_the_truth_says_about_its_ground(raw: Path, made: tuple[Ingested, Path]) -> None:
     found, _ = made
     facts = json.loads((raw / "home" / "field.json").read_text())

@@ -110,7 +110,7 @@ def _frame(path: Path, layer: str | None) -> Any:
             # GPX has all its layers always.
             chosen = [name for name in chosen if pyogrio.read_info(path, layer=name)["features"]] or chosen
         if len(chosen) > 1 and path.suffix.lower() not in (".kml", ".kmz"):
-            raise DataError(f"{path}: has the layers {', '.join(chosen)}; save the one that is meant to a file of its own")
+            raise DataError(f"{path}: has the layers {', '.join(chosen)}; save the right one to a file of its own")
         frames = [pyogrio.read_dataframe(path, layer=name, force_2d=True) for name in chosen]
     except pyogrio.errors.DataSourceError as error:
         raise DataError(

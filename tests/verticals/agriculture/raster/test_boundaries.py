@@ -109,7 +109,7 @@ def text(path: Path) -> Path:
     ("make", "sentence"),
     [
         (shapefile_without_prj, r"has no coordinate reference system \(a Shapefile needs its .prj\).*--boundary-crs"),
-        (two_layers, "has the layers fields, obstacles; save the one that is meant"),
+        (two_layers, "has the layers fields, obstacles; save the right one"),
         (ring_at(-33.0, 151.0), "reaches latitude 151.01: latitude and longitude are swapped"),
         (ring_at(638_838, 5_802_604), "these are metres or feet; name the right CRS with --boundary-crs"),
         (text, "cannot be read as a file of vectors"),
