@@ -36,8 +36,12 @@ def read_soils(path: Path) -> Mapping[str, Soil]:
     return soils
 
 
-def read_irrigations(path: Path) -> Mapping[str, tuple[Event, ...]]:
+def read_irrigations(path: Path, efficiency: float) -> Mapping[str, tuple[Event, ...]]:
     """Water given to each zone; columns ``date, depth_mm``, one row per zone and day.
+
+    Args:
+        path: The table.
+        efficiency: Fraction of the water given that reaches the root zone, as for the depths that are advised.
 
     Raises:
         DataError: As in :func:`read_soils`.
@@ -46,7 +50,7 @@ def read_irrigations(path: Path) -> Mapping[str, tuple[Event, ...]]:
     events: dict[str, list[Event]] = {}
     for zone, on, depth in zip(table["zone"], _days(path, table), table["depth_mm"].tolist(), strict=True):
         try:
-            events.setdefault(str(zone), []).append(Event(on, depth))
+            events.setdefault(str(zone), []).append(Event(on, depth, efficiency=efficiency))
         except DataError as error:
             raise DataError(f"{path}: {_named(zone)}{error}") from error
     return {zone: tuple(sorted(found, key=lambda e: e.on)) for zone, found in events.items()}

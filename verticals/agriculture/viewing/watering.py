@@ -96,7 +96,7 @@ def advised(farm: Farm, folder: Path, *, on: date | None = None, rain_mm: float 
     """
     sky = weather.read(folder / farm.weather, farm.station, bridge_days=farm.bridge_days)
     soils = tables.read_soils(folder / farm.soil)
-    given = tables.read_irrigations(folder / farm.irrigations) if farm.irrigations else {}
+    given = tables.read_irrigations(folder / farm.irrigations, farm.system.efficiency) if farm.irrigations else {}
     read = tables.read_readings(folder / farm.readings, soils) if farm.readings else {}
     day = on or sky.days.index[-1]
     planting = _planting(farm)
