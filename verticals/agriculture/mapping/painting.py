@@ -216,7 +216,8 @@ def _judged(strip: Strip, settings: Settings, *, bounded: bool, reasons: "_Reaso
     novel = np.zeros_like(void)
     if settings.novelty_limit is not None and strip.novelty is not None:
         with np.errstate(invalid="ignore"):
-            novel = strip.inside & ~damaged & ~void & (strip.novelty > settings.novelty_limit)
+            # Also where the novelty is not a number.
+            novel = strip.inside & ~damaged & ~void & ~(strip.novelty <= settings.novelty_limit)
     outside = ~strip.inside
     if not bounded:
         outside, void = outside | (void & (strip.unreadable == 0)), void & (strip.unreadable > 0)

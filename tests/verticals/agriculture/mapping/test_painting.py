@@ -163,10 +163,11 @@ def test_the_card_says_what_the_map_was_made_of(painted: FieldMap) -> None:
     assert FieldMap.open(painted.folder).labels == LABELS and painted.grid.gsd_m == pytest.approx(GSD)
 
 
-def test_places_unlike_the_training_images_are_not_examined(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strange", [3.0, math.nan])
+def test_places_unlike_the_training_images_are_not_examined(strange: float, tmp_path: Path) -> None:
     def novel(images: NDArray[np.uint8]) -> blend.Painted:
         red = images[..., 0].mean((1, 2))
-        return blend.Painted(by_colour(images), np.where(red > 150, 3.0, 0.5).astype(np.float32))
+        return blend.Painted(by_colour(images), np.where(red > 150, strange, 0.5).astype(np.float32))
 
     with open_raster(orthomosaic(tmp_path / "a.tif")) as raster:
         done = paint(raster, novel, tmp_path / "out", labels=LABELS, settings=Settings(16, novelty_limit=1.5))
