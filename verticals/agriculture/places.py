@@ -33,7 +33,8 @@ class Place:
             though nothing sought is likelier than not.
         true: Code of what is there, empty where nothing is known: of conditions that hold :data:`HOLDS` of it that
             with the largest area, else what has the largest area.
-        area_m2: Of the field in it, None where unknown.
+        area_m2: Of the field in it, None where unknown, as of a drone's frame: the frames of a flight show the same
+            ground several times, so that their areas add up to no field.
         examined: Share of it that was looked at, 0 to 1.
         areas_m2: Known area of each code in it; empty where the truth has no areas.
     """
@@ -90,7 +91,8 @@ def _place(frame: str, decision: Decision | None, known: Sequence[Finding]) -> P
     for finding in known:
         if finding.area_mm2 is not None:
             areas[terms.resolve(finding.label).code] += finding.area_mm2 / 1e6
-    own = sum(f.area_mm2 / 1e6 for f in findings if f.area_mm2 is not None)
+    on_a_map = _TILE.fullmatch(frame) is not None
+    own = sum(f.area_mm2 / 1e6 for f in findings if f.area_mm2 is not None) if on_a_map else 0.0
     told = told_hectares(decision.reasons) or 0.0 if decision else 0.0
     said = findings[0].label if findings else HEALTHY if verdict is Verdict.PASS else ""
     risk = max((f.risk for f in findings), default=None)

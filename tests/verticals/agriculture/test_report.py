@@ -54,6 +54,17 @@ def test_perfect_decisions_reach_everything_and_save_what_the_ceiling_allows() -
     }  # fmt: skip
 
 
+def test_frames_of_a_flight_that_show_the_same_ground_have_no_hectares() -> None:
+    frames = [f"flight/DJI_{i:04}" for i in range(3)]
+    found = [tuple(Finding(f, "weed", 0.9, 0.9, area_mm2=4 * M2) for _ in range(50)) for f in frames]
+    made = [Decision(f, Verdict.FLAG, ("spray: weed",), own, 1.0) for f, own in zip(frames, found, strict=True)]
+    made.append(Decision("flight/DJI_0004", Verdict.PASS, ("leave: examined",), found[0][:1], 1.0))
+    facts = report(made, [Finding(f, "weed", 1.0, 1.0) for f in frames], [])
+    assert facts["hectares"] == {} and facts["recall"]["value"] == 1
+    on_a_map = report([*made, *(perfect(n, truth) for n, truth in enumerate(FIELD))], KNOWN, [])
+    assert on_a_map["hectares"]["to_spray"] == 0.01 and on_a_map["hectares"]["examined"] == 0.04
+
+
 def test_misses_false_alarms_and_wrong_names_are_counted_where_they_belong() -> None:
     made = [perfect(n, truth) for n, truth in enumerate(FIELD)]
     made[0] = said(0, Verdict.PASS, "healthy", 0.02, "leave")
