@@ -132,7 +132,8 @@ def cases(
     ordered = [sample for members in frames.values() for sample in members]
     answers = predict(runtime, ordered, folder, blind=blind)
     bundle = runtime.bundle
-    stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
+    limit = (bundle.card.get("novelty") or {}).get("limit")
+    stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle), limit)
     for frame, members in frames.items():
         pairs = list(zip(members, islice(answers, len(members)), strict=True))
         seen = tuple(a for _, a in pairs if isinstance(a, Seen))

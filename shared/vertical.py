@@ -76,6 +76,7 @@ class Case:
         unsought: Labels of the bundle that its certificate does not cover; risk is the probability of all others.
         uncertified: Labels of the bundle that are in every prediction set, because the build had too few independent
             groups of them; that they are possible says nothing about this frame.
+        novelty_limit: Novelty above which the bundle itself calls an image unlike its own; None where it states none.
         group: Part, patient or field that it shows; empty where it is one of its own.
     """
 
@@ -87,6 +88,7 @@ class Case:
     threshold: float | None
     unsought: tuple[str, ...] = ()
     uncertified: tuple[str, ...] = ()
+    novelty_limit: float | None = None
     group: str = ""
 
 

@@ -104,8 +104,8 @@ def decide(case: Case, policy_file: Path | None) -> Decision:
     """
     policy = read_policy(policy_file)
     limit, doubt = _limit(case, policy)
-    strange = [_foreign(seen, policy) for seen in case.seen if not seen.novelty <= policy.novelty_limit]
-    known = [seen for seen in case.seen if seen.novelty <= policy.novelty_limit]
+    strange = [_foreign(seen, case, policy) for seen in case.seen if not seen.novelty <= _reach(seen, case, policy)]
+    known = [seen for seen in case.seen if seen.novelty <= _reach(seen, case, policy)]
     blind = [seen for seen in known if _is_blind(seen)]
     looks = [_look(seen, limit, doubt, policy) for seen in known if not _is_blind(seen)]
     flagged = sorted((look for look in looks if look.why), key=lambda look: (look.treatment != "spray", -look.risk))
@@ -155,9 +155,20 @@ def _look(seen: Seen, limit: float, doubt: str, policy: AgriculturePolicy) -> _L
     return _Look(seen, usual, code, likely, risk, Treatment.LEAVE, "")
 
 
-def _foreign(seen: Seen, policy: AgriculturePolicy) -> _Look:
+def _reach(seen: Seen, case: Case, policy: AgriculturePolicy) -> float:
+    """Novelty up to which the bundle is believed: the policy's, of a tile of a raster the bundle's where it is lower.
+
+    The same ground has one answer as a tile and on a map (:func:`viewing.field_maps.make`). A photograph of a leaf
+    from another camera is less like those of the build, which a site has to decide.
+    """
+    if case.novelty_limit is None or "field_m2" not in seen.sample.provenance:
+        return policy.novelty_limit
+    return min(policy.novelty_limit, case.novelty_limit)
+
+
+def _foreign(seen: Seen, case: Case, policy: AgriculturePolicy) -> _Look:
     """What is unlike the pictures of the build, also where its novelty is not a number."""
-    told = f"novelty {seen.novelty:.2f}, limit {policy.novelty_limit:g}"
+    told = f"novelty {seen.novelty:.2f}, limit {_reach(seen, case, policy):.3g}"
     why = f"not examined: unlike the images of the build: {told}"
     share, risk = seen.novelty / (1 + seen.novelty), sum(p for w, p in seen.probabilities.items() if _is_sought(w))
     return _Look(seen, terms.resolve(UNKNOWN), UNKNOWN, share, risk, Treatment(policy.not_examined), why)

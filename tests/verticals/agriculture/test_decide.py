@@ -71,6 +71,16 @@ def test_what_is_unlike_the_build_is_not_examined_whatever_the_bundle_says_of_it
     assert [f.label for f in both.findings] == ["potato_late_blight", "unknown"]
 
 
+def test_a_tile_is_as_known_as_its_ground_on_a_map_and_a_photograph_as_the_site_says() -> None:
+    tile = replace(case(healthy=0.95, novelty=1.3), novelty_limit=1.2)
+    made = decide(tile, None)
+    assert made.verdict is Verdict.NOT_EXAMINED and "novelty 1.30, limit 1.2" in made.reasons[0]
+    assert decide(replace(tile, novelty_limit=1.4), None).verdict is Verdict.PASS
+    assert decide(replace(case(healthy=0.95, novelty=1.6), novelty_limit=2.0), None).verdict is Verdict.NOT_EXAMINED
+    leaf = case(healthy=0.95, novelty=1.3, sample=replace(TILE, provenance={}))
+    assert decide(replace(leaf, novelty_limit=1.2), None).verdict is Verdict.PASS
+
+
 def test_without_a_certificate_for_what_is_sought_nothing_passes() -> None:
     sound = case(healthy=0.99)
     assert decide(replace(sound, threshold=None), None).verdict is Verdict.FLAG

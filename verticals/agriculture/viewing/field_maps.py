@@ -87,8 +87,8 @@ def _novelty_limit(own: float | None, policy: float) -> tuple[float, str]:
     if own is None or policy <= own:
         return policy, f"ground of a novelty above {policy:.2f} is NOT EXAMINED: the policy's limit, that of tiles too"
     return own, (
-        f"ground of a novelty above {own:.2f} is NOT EXAMINED: the bundle's limit; single tiles are from the policy's, "
-        f"{policy:.2f}"
+        f"ground of a novelty above {own:.2f} is NOT EXAMINED: the bundle's limit, lower than the policy's "
+        f"{policy:.2f}, and that of tiles too"
     )
 
 
