@@ -15,7 +15,7 @@ from shared.errors import DataError, Problem
 from shared.inference import Bundle, Runtime, calibration
 from shared.predict import predict
 from shared.reporting import rates
-from shared.taxonomy import Taxonomy
+from shared.taxonomy import Taxonomy, key
 from shared.vertical import Seen
 
 SAMPLES = "samples.csv"
@@ -175,17 +175,12 @@ def _known_labels(
     rows: Sequence[Row], labels: Sequence[str], taxonomy: Taxonomy | None
 ) -> tuple[list[Row], list[Problem]]:
     """Bring labels to the bundle's words; what it does not know is listed."""
-    words = {label: label for label in labels}
-    if taxonomy is not None:
-        by_code = {entry.code: label for label in labels if (entry := taxonomy.find(label)) is not None}
-        for row in rows:
-            entry = taxonomy.find(row.label)
-            if row.label not in words and entry is not None and entry.code in by_code:
-                words[row.label] = by_code[entry.code]
+    words = {key(label, taxonomy): label for label in labels}
     known, problems = [], []
     for row in rows:
-        if row.label in words:
-            known.append(Row(row.sample, words[row.label], row.split, row.mask))
+        word = row.label if row.label in labels else words.get(key(row.label, taxonomy))
+        if word is not None:
+            known.append(replace(row, label=word))
         else:
             problems.append(
                 Problem(row.sample.path, f"label {row.label!r} is not in the bundle; it knows {', '.join(labels)}")

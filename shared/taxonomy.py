@@ -104,6 +104,14 @@ class Taxonomy:
         return tuple(word for word, label in found if label.ok or not label.sought)
 
 
+def key(word: str, taxonomy: Taxonomy | None) -> str:
+    """What all words of one label have in common: its code, or without a taxonomy the word in any case and any blanks.
+
+    Without a taxonomy ``-`` counts: ``-1`` and ``1`` are two labels.
+    """
+    return " ".join(word.split()).casefold() if taxonomy is None else taxonomy.code(word)
+
+
 OK_WORDS = ("ok", "good", "free", "healthy", "normal", "negative", "no defect", "defect free", "background")
 """Words that mean "nothing wrong" in a table that comes without a taxonomy."""
 

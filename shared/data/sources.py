@@ -11,7 +11,7 @@ from shared.data import formats, images, links
 from shared.data.manifest import SPLITS, Manifest, Row, from_table, is_manifest, read_table
 from shared.errors import DataError, Problem
 from shared.records import Sample
-from shared.taxonomy import Taxonomy
+from shared.taxonomy import Taxonomy, key
 
 MANIFEST_NAMES = ("manifest.csv", "manifest.parquet")
 _TABLES = (".csv", ".parquet")
@@ -34,7 +34,8 @@ def read(data: Path, *, taxonomy: Taxonomy | None = None) -> tuple[Manifest, tup
     Args:
         data: A table (``path,label[,group,split,mask]``, CSV or Parquet), a manifest, a folder with
             one of them, a folder of class folders, or a VOC, COCO, YOLO or CVAT export.
-        taxonomy: Where given, labels must be in it; others are listed.
+        taxonomy: Where given, labels must be in it; others are listed. Words of one label become the most frequent of
+            them, see :func:`shared.taxonomy.key`.
 
     Returns:
         The manifest, and what was left out with its reason.
@@ -248,7 +249,7 @@ def _sound(rows: list[Row], taxonomy: Taxonomy | None) -> tuple[list[Row], list[
                 problems.append(Problem(row.sample.path, str(error)))
             continue
         kept.append(row)
-    kept = kept if taxonomy is None else _one_word_per_label(kept, taxonomy)
+    kept = _one_word_per_label(kept, taxonomy)
     labels = defaultdict(set)
     for row in kept:
         labels[row.sample.id].add(row.label)
@@ -262,11 +263,11 @@ def _sound(rows: list[Row], taxonomy: Taxonomy | None) -> tuple[list[Row], list[
     return [row for row in kept if row.sample.id not in contradicting], problems
 
 
-def _one_word_per_label(rows: list[Row], taxonomy: Taxonomy) -> list[Row]:
-    """Where several words name one label (``ok`` and ``good``), the most frequent one stands for all."""
+def _one_word_per_label(rows: list[Row], taxonomy: Taxonomy | None) -> list[Row]:
+    """Where several words name one label (``ok`` and ``good``, or ``ok`` and ``OK``), the most frequent stands for all."""
     words: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        words[taxonomy.resolve(row.label).code][row.label] += 1
+        words[key(row.label, taxonomy)][row.label] += 1
     chosen = {word: counts.most_common(1)[0][0] for counts in words.values() for word in counts}
     return [replace(row, label=chosen[row.label]) for row in rows]
 

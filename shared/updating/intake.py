@@ -12,7 +12,7 @@ from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
 from shared.evaluate import read_table
 from shared.inference import Bundle, Runtime
-from shared.taxonomy import Taxonomy
+from shared.taxonomy import Taxonomy, key
 from shared.updating import verdicts
 
 TARGET = np.array([0.6, 0.2, 0.2])
@@ -100,10 +100,10 @@ def look(
     Raises:
         DataError: Nothing new is left.
     """
-    words = _words(runtime.labels, taxonomy)
-    renamed = [replace(row, label=words.get(_code(row.label, taxonomy), row.label)) for row in manifest.rows]
+    renamed = _in_its_words(manifest.rows, runtime.labels, taxonomy)
     fresh = [row for row in renamed if known.get(row.sample.id) != row.label]
-    left = [*problems, *(Problem(r.sample.path, "is in the bundle already") for r in renamed if r not in fresh)]
+    there = [row for row in renamed if known.get(row.sample.id) == row.label]
+    left = [*problems, *(Problem(row.sample.path, "is in the bundle already") for row in there)]
     looked: list[tuple[Row, NDArray[np.uint8]]] = []
     for row in fresh:
         try:
@@ -144,13 +144,12 @@ def _refused(split: str, only_training: bool) -> str:
     return _HELD if only_training and split in ("validation", "test") else ""
 
 
-def _code(label: str, taxonomy: Taxonomy | None) -> str:
-    return label if taxonomy is None else taxonomy.code(label)
-
-
-def _words(labels: Sequence[str], taxonomy: Taxonomy | None) -> dict[str, str]:
-    """The bundle's own word for each label's code."""
-    return {_code(label, taxonomy): label for label in labels}
+def _in_its_words(rows: Sequence[Row], labels: Sequence[str], taxonomy: Taxonomy | None) -> list[Row]:
+    """Rows whose labels are the bundle's own words, where it has one for them."""
+    words = {key(label, taxonomy): label for label in labels} | {label: label for label in labels}
+    return [
+        replace(row, label=words.get(row.label) or words.get(key(row.label, taxonomy), row.label)) for row in rows
+    ]
 
 
 def _places(bundle: Bundle, manifest: Manifest) -> tuple[list[str], dict[str, str], list[str]]:

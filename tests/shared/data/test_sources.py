@@ -77,6 +77,12 @@ def test_a_decompression_bomb_is_listed_without_being_decoded(folder: Path) -> N
     assert len(manifest.rows) == 12 and "60000 x 60000" in str(problems[0])
 
 
+def test_one_label_written_in_two_ways_is_one_label_and_a_sign_tells_labels_apart(folder: Path) -> None:
+    lines = [f"ok/{i}.jpg,{word}" for i, word in enumerate(["ok", "OK", " ok", "-1", "1"])]
+    manifest, problems = sources.read(table(folder, *lines))
+    assert not problems and manifest.counts == {"ok": 3, "-1": 1, "1": 1}
+
+
 def test_an_unknown_label_is_listed_with_the_closest_one(folder: Path) -> None:
     path = table(folder, "scratch/0.jpg,scratch", "scratch/1.jpg,scrach", "ok/0.jpg,ok")
     manifest, problems = sources.read(path, taxonomy=TAXONOMY)

@@ -13,7 +13,7 @@ import pytest
 
 from shared.data import images, sources
 from shared.errors import DataError
-from shared.evaluate import SAMPLES
+from shared.evaluate import SAMPLES, evaluate
 from shared.inference import Runtime
 from shared.inference import bundle as bundles
 from shared.records import Action, Review, Sample
@@ -81,6 +81,16 @@ def compared(bundle: Path, models: int) -> Path:
     card = {k: v for k, v in json.loads((bundle / bundles.CARD).read_text()).items() if k not in sealed}
     bundles.seal(bundle, card | {"candidates": models})
     return bundle
+
+
+def test_a_known_label_in_other_letters_is_no_new_label(bundle: Path, tmp_path: Path) -> None:
+    data = drawn(tmp_path / "new", {"ok": 20, "scratch": 20})
+    (data / "ok").rename(data / "OK")
+    (data / "scratch").rename(data / "Scratch")
+    measured, _, problems = evaluate(Runtime.open(bundle), data)
+    assert not problems and measured["n"] == 40 and measured["at_threshold"]["flagged_ok"]["n"] == 20
+    facts = update(bundle, tmp_path / "next.bundle", Wish(data=data), say=lambda _: None)
+    assert facts["labels"] == ["ok", "scratch", "spot"]
 
 
 def test_models_that_were_compared_before_are_paid_for_after_every_update(bundle: Path, tmp_path: Path) -> None:
