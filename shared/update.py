@@ -196,7 +196,7 @@ def _new(
 ) -> Intake | None:
     if wish.data is None:
         return None
-    manifest, problems = intake.read(wish.data, taxonomy)
+    manifest, problems = intake.read(wish.data, taxonomy, runtime.bundle.ok_label)
     for text in evaluate.cautions(runtime.bundle, manifest):
         say(text)
     from_log, seed = verdicts.is_log(wish.data), int(runtime.bundle.card["recipe"]["seed"])

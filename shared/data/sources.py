@@ -264,7 +264,7 @@ def _sound(rows: list[Row], taxonomy: Taxonomy | None) -> tuple[list[Row], list[
 
 
 def _one_word_per_label(rows: list[Row], taxonomy: Taxonomy | None) -> list[Row]:
-    """Where several words name one label (``ok`` and ``good``, or ``ok`` and ``OK``), the most frequent stands for all."""
+    """Where several words name one label (``ok`` and ``good``; ``ok`` and ``OK``), the most frequent stands for all."""
     words: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         words[key(row.label, taxonomy)][row.label] += 1

@@ -57,18 +57,19 @@ class Intake:
     problems: tuple[Problem, ...]
 
 
-def read(source: Path | str, taxonomy: Taxonomy | None) -> tuple[Manifest, tuple[Problem, ...]]:
+def read(source: Path | str, taxonomy: Taxonomy | None, ok_label: str | None) -> tuple[Manifest, tuple[Problem, ...]]:
     """Labelled images of a folder or table, or the standing verdicts of a review log.
 
     Args:
         source: A path as for a build, a SQLite file of a review, or a SQLAlchemy URL.
         taxonomy: The vertical's labels.
+        ok_label: The bundle's word for "nothing wrong", None where it has none.
 
     Raises:
         DataError: There is nothing, or no verdict stands.
     """
     if verdicts.is_log(source):
-        return verdicts.read(source, taxonomy)
+        return verdicts.read(source, taxonomy, ok_label)
     return sources.read(Path(source), taxonomy=taxonomy)
 
 
@@ -147,9 +148,7 @@ def _refused(split: str, only_training: bool) -> str:
 def _in_its_words(rows: Sequence[Row], labels: Sequence[str], taxonomy: Taxonomy | None) -> list[Row]:
     """Rows whose labels are the bundle's own words, where it has one for them."""
     words = {key(label, taxonomy): label for label in labels} | {label: label for label in labels}
-    return [
-        replace(row, label=words.get(row.label) or words.get(key(row.label, taxonomy), row.label)) for row in rows
-    ]
+    return [replace(row, label=words.get(row.label) or words.get(key(row.label, taxonomy), row.label)) for row in rows]
 
 
 def _places(bundle: Bundle, manifest: Manifest) -> tuple[list[str], dict[str, str], list[str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from shared.data import images
 from shared.data.manifest import Manifest, Row
+from shared.decide import UNKNOWN
 from shared.errors import DataError, Problem
 from shared.records import Action, Review, Sample
 from shared.review.items import GROUPS, NOT_EXAMINED, Item
@@ -24,30 +25,36 @@ def is_log(source: Path | str) -> bool:
     return "://" in str(source) or Path(source).suffix.lower() in (".sqlite", ".db")
 
 
-def read(source: Path | str, taxonomy: Taxonomy | None) -> tuple[Manifest, tuple[Problem, ...]]:
+def read(
+    source: Path | str, taxonomy: Taxonomy | None, ok_label: str | None = None
+) -> tuple[Manifest, tuple[Problem, ...]]:
     """What a review log teaches, every row with the split ``train``, and what of it was left out.
 
-    Left out are pictures that are no longer those that were judged, and those of which a finding still waits for its
-    verdict: a tile whose dust was rejected is not OK before somebody has looked at its crack.
+    Left out are pictures that are no longer those that were judged, those of which a finding still waits for its
+    verdict (a tile whose dust was rejected is not OK before somebody has looked at its crack), and those that a person
+    confirmed to be unlike all training images: that names no label.
 
     Args:
         source: A SQLite file of a review, or a SQLAlchemy URL.
-        taxonomy: The vertical's labels.
+        taxonomy: The vertical's labels; None for a bundle without a vertical.
+        ok_label: Such a bundle's word for "nothing wrong", None where it has none.
 
     Raises:
         DataError: It is not there, or no verdict stands.
     """
     items, standing = _opened(source)
     waiting = {s for item in items.values() if item.id not in standing for s in _ids(item)}
-    ok = taxonomy.ok.code if taxonomy is not None and taxonomy.ok is not None else "OK"
+    ok = taxonomy.ok.code if taxonomy is not None and taxonomy.ok is not None else ok_label or "OK"
     said: dict[str, set[str]] = defaultdict(set)
     samples: dict[str, Sample] = {}
     content: dict[Path, str] = {}
     problems = []
     for identity, review in standing.items():
         label = ok if review.action is Action.REJECT else review.label
-        if label == NOT_EXAMINED or not _ids(items[identity]):
-            problems.append(Problem(identity, "its verdict is about no picture; nothing can be learnt from it"))
+        if review.action is Action.CONFIRM and taxonomy is None:
+            label = items[identity].label  # the page speaks in codes that a bundle without a vertical does not know
+        if why := _teaches_nothing(label, items[identity]):
+            problems.append(Problem(identity, why))
             continue
         for found in _samples(items[identity], content):
             if isinstance(found, Problem):
@@ -65,6 +72,15 @@ def read(source: Path | str, taxonomy: Taxonomy | None) -> tuple[Manifest, tuple
             rows.append(Row(samples[identity], named.pop(), "train"))
     problems += _unfinished(str(source), len(waiting & set(said)), [items[i] for i in standing])
     return Manifest(tuple(rows), Path("/")), tuple(dict.fromkeys(problems))
+
+
+def _teaches_nothing(label: str, item: Item) -> str | None:
+    """Why nothing can be learnt from a verdict; None where something can."""
+    if label == NOT_EXAMINED or not _ids(item):
+        return "its verdict is about no picture; nothing can be learnt from it"
+    if label == UNKNOWN:
+        return f"was confirmed as {UNKNOWN}, which names no label; relabel it to have it learnt"
+    return None
 
 
 def _opened(source: Path | str) -> tuple[dict[str, Item], dict[str, Review]]:

@@ -229,7 +229,8 @@ def judged(data: Path, log: Path, *, confirmed: str = "scratch") -> list[Sample]
         payload = {"frame": sample.frame, "samples": [sample.id], "groups": {}}
         store.add_items([Item(sample.path, sample.frame, path, None, "scratch", 0.9, 0.9, payload=payload)])
         rejected = "ok/" in sample.path
-        action, label = (Action.REJECT, "OK") if rejected else (Action.CONFIRM, confirmed)
+        agreed = Action.CONFIRM if confirmed in ("scratch", "SCR") else Action.RELABEL
+        action, label = (Action.REJECT, "OK") if rejected else (agreed, confirmed)
         store.record(Review(sample.path, action, label, "A. Inspector", now(), 2.0))
     store.close()
     return samples

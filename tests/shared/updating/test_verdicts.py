@@ -11,9 +11,11 @@ import cv2
 import pandas as pd
 
 from shared import decisions
+from shared.build import build
 from shared.data import sources
 from shared.evaluate import SAMPLES
 from shared.inference import bundle as bundles
+from shared.recipe import Recipe
 from shared.records import Action, Box, Decision, Finding, Review, Sample, Verdict
 from shared.review.log import now
 from shared.review.store import Store
@@ -118,3 +120,30 @@ def test_a_tile_of_which_a_finding_waits_is_not_taught_as_ok(bundle: Path, tmp_p
     assert tiles[0].id not in known and {known[t.id] for t in tiles[1:]} == {"scratch"}
     (why,) = facts["update"]["left_out"]
     assert "1 picture(s) with a finding that nobody has judged yet" in why
+
+
+def test_a_bundle_without_a_vertical_learns_in_its_own_words_what_the_page_says_in_codes(
+    pictures: Path, cache: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(pictures, tmp_path / "pictures")
+    (data / "ok").rename(data / "good")
+    recipe = Recipe(image_size=64, threads=1, search=False, finetune=False)
+    build(data, tmp_path / "a.bundle", recipe=recipe, budget_seconds=120, cache=cache, say=lambda _: None)
+    log = tmp_path / "reviews.sqlite"
+    store = queued(log, pictures_of(tmp_path / "seen", 6, seed=90_000), {"scratch": None})
+    for i, item in enumerate(store.items()):
+        action, code = ((Action.CONFIRM, "SCR"), (Action.REJECT, "OK"))[i % 2]
+        store.record(Review(item.id, action, code, "A. Inspector", now(), 2.0), shown=item.digest)
+    store.close()
+    accepted = ("labels of the new images", "new images")
+    facts = update(tmp_path / "a.bundle", tmp_path / "b.bundle", Wish(data=log, accept=accepted), say=lambda _: None)
+    assert facts["labels"] == ["good", "scratch", "spot"] and facts["ok_label"] == "good"
+
+
+def test_what_was_confirmed_to_be_unknown_names_no_label(bundle: Path, tmp_path: Path) -> None:
+    log = tmp_path / "reviews.sqlite"
+    judge(queued(log, pictures_of(tmp_path / "known", 4, seed=90_000), {"scratch": None}), "scratch")
+    judge(queued(log, pictures_of(tmp_path / "strange", 2, seed=90_100), {"UNKNOWN": None}), "UNKNOWN")
+    facts = learnt(bundle, log, tmp_path / "next.bundle")
+    assert facts["labels"] == ["ok", "scratch", "spot"] and facts["update"]["new_images"] == 4
+    assert sum("was confirmed as UNKNOWN" in why for why in facts["update"]["left_out"]) == 2
