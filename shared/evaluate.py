@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.data import copies, sources, splits
+from shared.data import blank, copies, sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
 from shared.inference import Bundle, Runtime, calibration
-from shared.predict import predict
+from shared.predict import Blind, predict
 from shared.reporting import rates
 from shared.taxonomy import Taxonomy, key
 from shared.vertical import Seen
@@ -64,7 +64,7 @@ def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:
     ids, groups, parts = (set(used[name]) - {""} for name in ("id", "group", "component"))
     by_group = dict(zip(table["group"], table["component"], strict=True))
     by_id = dict(zip(table["id"], table["component"], strict=True))
-    near, pairs = _near(used, manifest, int(bundle.card["recipe"]["near_duplicate_bits"]))
+    near, pairs = _near(used, manifest, telling_bits(bundle.card))
     known = [by_id.get(r.sample.id) or (r.sample.group and by_group.get(r.sample.group)) for r in manifest.rows]
     own = splits.components(manifest.rows, np.concatenate([pairs, _same(known)]))
     seen = [
@@ -77,6 +77,12 @@ def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:
         for row, was, c in zip(manifest.rows, seen, own.tolist(), strict=True)
         if not was and (by_id.get(row.sample.id) or c not in with_seen)
     )
+
+
+def telling_bits(card: Mapping[str, Any]) -> int:
+    """Distance of hashes that tells a bundle's pictures apart: a build lowers the asked one where it would join all."""
+    asked = int(card["recipe"]["near_duplicate_bits"])
+    return min(asked, int(card["data"].get("split", {}).get("near_duplicate_bits", asked)))
 
 
 def _same(keys: Sequence[str | None]) -> NDArray[np.int64]:
@@ -105,20 +111,27 @@ def _near(used: pd.DataFrame, manifest: Manifest, bits: int) -> tuple[NDArray[np
 
 def cautions(bundle: Bundle, manifest: Manifest) -> list[str]:
     """What cannot be found out about images and a bundle, each one sentence."""
-    table = read_table(bundle)
-    whole = table[(table["split"] != "test") & ~table["id"].str.contains("@", regex=False)]
-    lacking = int((whole["picture"] == "").sum())
-    if not lacking or any(row.sample.window is not None for row in manifest.rows):
+    if any(row.sample.window is not None for row in manifest.rows):
         return []
-    return [
-        f"the bundle says of {lacking} images that it was built on not what they look like: copies of them that were "
-        "saved anew count as unseen here; build again to have them found"
-    ]
+    table, said = read_table(bundle), []
+    whole = table[(table["split"] != "test") & ~table["id"].str.contains("@", regex=False)]
+    if lacking := int((whole["picture"] == "").sum()):
+        said.append(
+            f"the bundle says of {lacking} images that it was built on not what they look like: copies of them that "
+            "were saved anew count as unseen here; build again to have them found"
+        )
+    asked, bits = int(bundle.card["recipe"]["near_duplicate_bits"]), telling_bits(bundle.card)
+    if bits < asked:
+        said.append(
+            f"the images that the bundle was built on look so alike that hashes must agree within {bits} bits instead "
+            f"of {asked} to mean a copy: copies that were saved anew may count as unseen here; a group column ties them"
+        )
+    return said
 
 
 def evaluate(
-    runtime: Runtime, data: Path, *, taxonomy: Taxonomy | None = None
-) -> tuple[dict[str, Any], list[tuple[Row, Seen]], tuple[Problem, ...]]:
+    runtime: Runtime, data: Path, *, taxonomy: Taxonomy | None = None, blind: Blind = blank.why
+) -> tuple[dict[str, Any], list[tuple[Row, Seen | Problem]], tuple[Problem, ...]]:
     """Measure a bundle on the images of ``data`` that it has not seen.
 
     Args:
@@ -126,9 +139,11 @@ def evaluate(
         data: Labelled images, see :func:`shared.data.sources.read`.
         taxonomy: The vertical's labels, where the bundle has a vertical; brings the words of ``data`` and of the bundle
             together.
+        blind: What is asked of every whole picture before the model is, as in a prediction.
 
     Returns:
-        The facts that ``loupe evaluate --json`` prints, what was seen in each image, and what was left out.
+        The facts that ``loupe evaluate --json`` prints, for each image what was seen or why it was not examined (it is
+        in no rate then), and what was left out.
 
     Raises:
         DataError: No image is left to measure on.
@@ -138,10 +153,16 @@ def evaluate(
     rows, foreign = _known_labels(fresh, runtime.labels, taxonomy)
     if not rows:
         raise DataError(
-            f"{data}: all {len(manifest.rows)} usable images were used to build the bundle or carry labels that it "
-            "does not know; give images that it has not seen"
+            f"{data}: all {len(manifest.rows)} usable images were used to build the bundle, are copies of such images "
+            "or of their groups, or carry labels that it does not know; give images that it has not seen"
         )
-    seen, failed = _look(runtime, rows, manifest.folder)
+    answers = list(
+        zip(rows, predict(runtime, [r.sample for r in rows], manifest.folder, maps=False, blind=blind), strict=True)
+    )
+    seen = [(row, answer) for row, answer in answers if isinstance(answer, Seen)]
+    failed = [answer for _, answer in answers if isinstance(answer, Problem)]
+    if not seen:
+        raise DataError(f"{data}: not one of {len(rows)} images can be examined; first reason: {failed[0]}")
     labels = np.array([runtime.labels.index(row.label) for row, _ in seen], np.int64)
     probabilities = np.array([list(s.probabilities.values()) for _, s in seen])
     groups = [row.sample.group or row.sample.id for row, _ in seen]
@@ -150,25 +171,13 @@ def evaluate(
         "ece": calibration.expected_calibration_error(probabilities, labels),
         "at_threshold": _at_threshold(runtime.bundle, labels, probabilities, groups),
         "used_for_building": len(manifest.rows) - len(fresh),
+        "not_examined": len(failed),
         "cautions": cautions(runtime.bundle, manifest),
         "bundle_hash": runtime.bundle.hash,
         "data_hash": manifest.hash,
         "backbone": runtime.bundle.card["backbone"],
     }
-    return facts, seen, (*problems, *foreign, *failed)
-
-
-def _look(runtime: Runtime, rows: Sequence[Row], folder: Path) -> tuple[list[tuple[Row, Seen]], list[Problem]]:
-    seen, failed = [], []
-    samples = [row.sample for row in rows]
-    for row, answer in zip(rows, predict(runtime, samples, folder, maps=False), strict=True):
-        if isinstance(answer, Problem):
-            failed.append(answer)
-        else:
-            seen.append((row, answer))
-    if not seen:
-        raise DataError(f"{folder}: not one of {len(rows)} images can be decoded; first reason: {failed[0]}")
-    return seen, failed
+    return facts, answers, (*problems, *foreign, *failed)
 
 
 def _known_labels(

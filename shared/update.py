@@ -8,7 +8,7 @@ are given to rehearse on: then it goes on learning too, and is offered where it 
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,14 +228,8 @@ def _merged(runtime: Runtime, own: Memory, parent: Model, other: Path) -> Memory
     a, b = (candidate.features_of(model, patterns) for model in (parent, far))
     if a.shape != b.shape or float(np.abs(a - b).max()) > 1e-3 * float(np.abs(a).max()):
         raise DataError(f"{other}: its backbone gives other features than this bundle's; build both with the same one")
-    bits = min(_telling_bits(bundle.card) for bundle in (runtime.bundle, theirs.bundle))
+    bits = min(evaluate.telling_bits(bundle.card) for bundle in (runtime.bundle, theirs.bundle))
     return memory.merged(own, memory.load(theirs.bundle), theirs.bundle.hash[:8], bits=bits)
-
-
-def _telling_bits(card: Mapping[str, Any]) -> int:
-    """Distance of hashes that tells pictures apart: a build lowers the asked one where it would join everything."""
-    asked = int(card["recipe"]["near_duplicate_bits"])
-    return min(asked, int(card["data"].get("split", {}).get("near_duplicate_bits", asked)))
 
 
 def _judging(

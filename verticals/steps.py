@@ -13,12 +13,12 @@ from typing import Any
 
 import verticals
 from shared import atomic, decisions, taxonomy
-from shared.data import ingested, manifest, sources
-from shared.errors import ConfigError, DataError
+from shared.data import blank, ingested, manifest, sources
+from shared.errors import ConfigError, DataError, Problem
 from shared.evaluate import evaluate
 from shared.inference import Bundle, Runtime
 from shared.predict import uncertified
-from shared.records import Action, Decision, Finding, Review, Verdict
+from shared.records import Action, Decision, Finding, Review, Sample, Verdict
 from shared.vertical import Case, Ingested, Seen, Vertical
 from verticals import sharded, tell
 from verticals.answering import answered, vertical_of
@@ -29,24 +29,27 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
     runtime = Runtime.open(bundle)
     vertical = vertical_of(runtime.bundle)
     labels = taxonomy.load(vertical.folder / "labels.toml") if vertical else None
-    facts, seen, problems = evaluate(runtime, data, taxonomy=labels)
+    blind = (vertical and vertical.blind) or blank.why
+    facts, answers, problems = evaluate(runtime, data, taxonomy=labels, blind=blind)
     facts["left_out"] = [str(p) for p in problems]
     facts["certificate"] = (runtime.bundle.card["certificate"] or {}).get("sentence")
     facts["vertical"] = vertical.name if vertical else ""
     facts["report"] = None
-    if vertical is not None and all(s.sample.window is None for _, s in seen):
+    if vertical is not None and all(row.sample.window is None for row, _ in answers):
         made, truth = [], []
-        for row, s in seen:
-            made.append(vertical.decide(_whole_case(s, runtime.bundle), policy))
+        for row, answer in answers:
+            made.append(vertical.decide(_whole_case(row.sample, answer, runtime.bundle), policy))
             ok = row.label == runtime.bundle.ok_label
-            truth.append(Finding(s.sample.frame, row.label, 1.0, 0.0 if ok else 1.0))
+            truth.append(Finding(row.sample.frame, row.label, 1.0, 0.0 if ok else 1.0))
         facts["report"] = vertical.report(made, truth, [])
     return facts
 
 
-def _whole_case(seen: Seen, bundle: Bundle) -> Case:
+def _whole_case(sample: Sample, answer: Seen | Problem, bundle: Bundle) -> Case:
     stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle))
-    return Case(seen.sample.frame, (seen,), 1.0, (), *stated, group=seen.sample.group)
+    if isinstance(answer, Problem):
+        return Case(sample.frame, (), 0.0, (answer,), *stated, group=sample.group)
+    return Case(sample.frame, (answer,), 1.0, (), *stated, group=sample.group)
 
 
 def predict_source(

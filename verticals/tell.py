@@ -94,8 +94,11 @@ def evaluated(facts: Facts) -> str:
     """For ``loupe evaluate``."""
     lines = note(facts)
     if facts["used_for_building"]:
-        lines.append(f"{facts['used_for_building']} images of the data were used to build the bundle: left out here")
+        used = facts["used_for_building"]
+        lines.append(f"{used} images of the data built the bundle, or are copies or siblings of such: left out here")
     lines += _rates(facts)
+    if facts["not_examined"]:
+        lines.append(f"{facts['not_examined']} further images were NOT EXAMINED and are in none of these rates")
     at = facts["at_threshold"]
     if facts.get("certificate"):
         lines.append(f"certificate of the build: {facts['certificate']}")

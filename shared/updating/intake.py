@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shared.data import copies, images, sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.errors import DataError, Problem
-from shared.evaluate import read_table
+from shared.evaluate import read_table, telling_bits
 from shared.inference import Bundle, Runtime
 from shared.taxonomy import Taxonomy, key
 from shared.updating import verdicts
@@ -158,7 +158,7 @@ def _places(bundle: Bundle, manifest: Manifest) -> tuple[list[str], dict[str, st
     """
     if not manifest.rows:
         return [], {}, []
-    bits = int(bundle.card["recipe"]["near_duplicate_bits"])
+    bits = telling_bits(bundle.card)
     whole = all(row.sample.window is None for row in manifest.rows)
     small = splits.thumbnails(manifest) if whole else {}
     own = splits.components(manifest.rows, splits.near_copies(manifest, bits, small).pairs).tolist()

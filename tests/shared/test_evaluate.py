@@ -84,6 +84,23 @@ def test_mirrored_and_turned_copies_of_what_it_was_built_on_are_not_unseen(
     assert {Path(row.sample.path).stem for row, _ in seen} >= {f"m{seed}" for seed in test}
 
 
+def test_parts_that_look_alike_in_a_fixture_are_measured_and_taught_and_it_is_said(cache: Path, tmp_path: Path) -> None:
+    """Hashes of 96 pixels with one small pit differ in a bit or two: the build says so, and those after it hear it."""
+    still = cv2.resize(np.random.default_rng(0).normal(128, 40, (6, 6)), (96, 96), interpolation=cv2.INTER_CUBIC)
+    for i in range(120):
+        rng = np.random.default_rng(i)
+        part = still + rng.normal(0, 6, still.shape)
+        if i % 2:
+            cv2.circle(part, tuple(rng.integers(20, 76, 2).tolist()), 3, 20.0, -1)
+        write(tmp_path / ("old" if i < 80 else "new"), f"{i}.png", part.clip(0, 255).astype(np.uint8), i)
+    made = built(tmp_path / "old", tmp_path / "alike.bundle", cache)
+    assert bundles.load(made).card["data"]["split"]["near_duplicate_bits"] < Recipe().near_duplicate_bits
+    facts, _, _ = evaluate(Runtime.open(made, threads=1), tmp_path / "new")
+    assert facts["n"] > 10 and any("look so alike" in text for text in facts["cautions"])
+    taught = update(made, tmp_path / "next.bundle", Wish(data=tmp_path / "new"), say=lambda _: None)
+    assert taught["update"]["new_images"] > 30
+
+
 def test_many_files_of_one_picture_are_one_group(made: Path, tmp_path: Path) -> None:
     for seed in range(1000, 1004):
         for quality in range(50, 95, 5):

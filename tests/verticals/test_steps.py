@@ -18,7 +18,7 @@ from shared.review.store import Store
 from shared.vertical import Ingested
 from tests.conftest import texture
 from verticals.industrial.ingest import ingest
-from verticals.steps import predict_source, report_findings
+from verticals.steps import evaluate_bundle, predict_source, report_findings
 
 
 def test_answers_about_pictures_that_built_the_bundle_are_marked(bundle: Path, pictures: Path, tmp_path: Path) -> None:
@@ -30,6 +30,20 @@ def test_answers_about_pictures_that_built_the_bundle_are_marked(bundle: Path, p
     assert used == frozenset(table["id"][table["split"].isin(["train", "validation"])])
     marked = [line.extra["used_in_build"] for line in decisions.read(out)]
     assert len(marked) == 40 and 0 < marked.count(False) < marked.count(True)
+
+
+def test_an_evaluation_scores_no_picture_that_a_prediction_would_not_examine(plant: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for label, word in {"ok": "good", "spot": "blowhole"}.items():
+        (source / word).mkdir(parents=True)
+        for seed in range(7):
+            cv2.imwrite(str(source / word / f"{seed}.png"), texture(label, 5000 + seed))
+    cv2.imwrite(str(source / "blowhole" / "dark.png"), texture("spot", 5100) // 16)
+    facts = evaluate_bundle(plant, source, None)
+    predicted = predict_source(plant, source, None, policy=None, threads=1, lines_to_stdout=False)
+    assert facts["n"] + facts["used_for_building"] == 14, "the discs of some are alike"
+    assert facts["not_examined"] == facts["report"]["parts"]["not_examined"] == predicted["not_examined"] == 1
+    assert any("dark.png" in why and "the lens is covered" in why for why in facts["left_out"])
 
 
 def judged(plant: Path, source: Path, out: Path) -> Path:
