@@ -158,15 +158,18 @@ def _from_table(path: Path, *, labelled: bool = True) -> tuple[list[Row], Path, 
     entries, problems, seen = [], [], set[str]()
     for number, record in enumerate(records, start=2):
         if record["path"] in seen:
+            if not labelled:
+                continue  # one answer is enough
             problems.append(Problem(f"{path} line {number}", f"path {record['path']!r} stands there twice; keep one"))
             continue
         seen.add(record["path"])
         split = record.get("split", "").strip().lower()
-        if split and split not in _SPLIT_WORDS:
+        if labelled and split and split not in _SPLIT_WORDS:
             problems.append(Problem(f"{path} line {number}", f"split is {split!r}; allowed are {', '.join(SPLITS)}"))
             continue
         entries.append((record["path"], {**record, "split": _SPLIT_WORDS.get(split, "")}))
-    rows, more = _rows(entries, folder, lambda relative: f"{path}: {relative}")
+    # An answer about a picture goes by its path alone, also where it cannot be read.
+    rows, more = _rows(entries, folder, (lambda relative: f"{path}: {relative}") if labelled else str)
     return rows, folder, "", problems + more
 
 

@@ -46,6 +46,18 @@ def test_an_evaluation_scores_no_picture_that_a_prediction_would_not_examine(pla
     assert any("dark.png" in why and "the lens is covered" in why for why in facts["left_out"])
 
 
+def test_the_answers_about_a_table_go_by_its_paths(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    """Also where a picture is missing: what joins answers with a truth finds it under no other name."""
+    shutil.copytree(pictures / "spot", tmp_path / "spot")
+    rows = ["spot/001.png,train", "spot/002.png,night shift", "spot/gone.png,", "spot/001.png,test"]
+    (tmp_path / "list.csv").write_text("path,split\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "findings.jsonl"
+    predict_source(bundle, tmp_path / "list.csv", out, policy=None, threads=1, lines_to_stdout=False)
+    found = {line.decision.frame: line.decision.verdict for line in decisions.read(out)}
+    assert set(found) == {"spot/001.png", "spot/002.png", "spot/gone.png"}
+    assert [frame for frame, verdict in found.items() if verdict is Verdict.NOT_EXAMINED] == ["spot/gone.png"]
+
+
 def judged(plant: Path, source: Path, out: Path) -> Path:
     predict_source(plant, source, out, policy=None, threads=1, lines_to_stdout=False)
     return out
