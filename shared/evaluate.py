@@ -30,13 +30,14 @@ def samples_table(manifest: Manifest, components: Mapping[str, int | str]) -> pd
         components: Component of each image id, see :func:`shared.data.splits.split`.
 
     Returns:
-        Columns id, split, group, component and, for whole images, picture: their perceptual hash in hexadecimal.
+        Columns id, split, group, component and, for whole images, picture: their perceptual hashes in hexadecimal, see
+        :func:`shared.data.copies.every_way`, so that a merge can find turned copies without a picture.
     """
     rows = [(r.sample.id, r.split, r.sample.group, components[r.sample.id]) for r in manifest.rows]
     table = pd.DataFrame(rows, columns=["id", "split", "group", "component"])
     if all(r.sample.window is None for r in manifest.rows):
         hashes, decoded = splits.perceptual_hashes(manifest)
-        table["picture"] = [f"{h:016x}" if d else "" for h, d in zip(hashes.tolist(), decoded, strict=True)]
+        table["picture"] = [copies.written(h) if d else "" for h, d in zip(hashes, decoded, strict=True)]
     return table
 
 
@@ -102,7 +103,7 @@ def _near(used: pd.DataFrame, manifest: Manifest, bits: int) -> tuple[NDArray[np
         return found, np.zeros((0, 2), np.int64)
     small = splits.thumbnails(manifest)
     decoded = [i for i, row in enumerate(manifest.rows) if small[row.sample.id] is not None]
-    known = np.array([int(h, 16) for h in used["picture"] if h], np.uint64)
+    known = np.array([copies.read(text)[0] for text in used["picture"] if text], np.uint64)
     if decoded:
         stack = np.stack([picture for i in decoded if (picture := small[manifest.rows[i].sample.id]) is not None])
         found[decoded] = copies.known(stack, known, bits) >= 0

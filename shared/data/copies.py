@@ -48,6 +48,21 @@ def turned(thumbnails: Thumbnails, orientation: int) -> Thumbnails:
     return np.ascontiguousarray(quarter[:, :, ::-1] if orientation >= 4 else quarter)
 
 
+def every_way(thumbnails: Thumbnails) -> NDArray[np.uint64]:
+    """Hashes of ``(n, 32, 32)`` thumbnails in each orientation, first as they lie; shape ``(n, 8)``."""
+    return np.stack([hashes(turned(thumbnails, orientation)) for orientation in range(ORIENTATIONS)], 1)
+
+
+def written(hashed: NDArray[np.uint64]) -> str:
+    """The hashes ``(k,)`` of one picture as text; the inverse is :func:`read`."""
+    return " ".join(f"{h:016x}" for h in hashed.tolist())
+
+
+def read(text: str) -> NDArray[np.uint64]:
+    """Hashes ``(k,)`` of one picture, first as it lies; tables of earlier versions have that one alone."""
+    return np.array([int(h, 16) for h in text.split()], np.uint64)
+
+
 def known(thumbnails: Thumbnails, hashed: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
     """Which of the pictures that are known by their hash alone each one shows, whichever way it was turned or mirrored.
 

@@ -102,18 +102,18 @@ def thumbnails(manifest: Manifest) -> dict[str, NDArray[np.uint8] | None]:
 
 
 def perceptual_hashes(manifest: Manifest) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """64-bit pHash of each row's whole image, see :func:`shared.data.copies.hashes`.
+    """64-bit pHashes of each row's whole image, see :func:`shared.data.copies.every_way`.
 
     Returns:
-        Hashes ``(n,)``, and ``(n,)`` whether the image could be decoded; one that could not is like no other, and is
+        Hashes ``(n, 8)``, and ``(n,)`` whether the image could be decoded; one that could not is like no other, and is
         listed when its features are computed.
     """
     known = thumbnails(manifest)
     found = [known[row.sample.id] for row in manifest.rows]
     decoded = np.array([small is not None for small in found], bool)
-    result = np.zeros(len(found), np.uint64)
+    result = np.zeros((len(found), copies.ORIENTATIONS), np.uint64)
     if decoded.any():
-        result[decoded] = copies.hashes(np.stack([small for small in found if small is not None]))
+        result[decoded] = copies.every_way(np.stack([small for small in found if small is not None]))
     return result, decoded
 
 

@@ -39,7 +39,7 @@ class Intake:
         probabilities: ``(n, labels)``, what the bundle says about them.
         novelty: ``(n,)``.
         components: Component of each; one of the bundle's where the image belongs to it.
-        hashes: Perceptual hash of each in hexadecimal, empty for windows.
+        hashes: Perceptual hashes of each in hexadecimal, empty for windows.
         relabelled: Ids that the bundle knows under another label; they are taken out before they come in again.
         pictures: Some of them, decoded.
         problems: What was left out, with its reason.
@@ -152,7 +152,7 @@ def _in_its_words(rows: Sequence[Row], labels: Sequence[str], taxonomy: Taxonomy
 
 
 def _places(bundle: Bundle, manifest: Manifest) -> tuple[list[str], dict[str, str], list[str]]:
-    """Component of each new row, the split of those that the bundle has already, and each row's perceptual hash.
+    """Component of each new row, the split of those that the bundle has already, and each row's perceptual hashes.
 
     A component that would join images of different splits of the bundle has the split :data:`_TORN`.
     """
@@ -183,16 +183,16 @@ def _places(bundle: Bundle, manifest: Manifest) -> tuple[list[str], dict[str, st
 def _looking_like(
     old: Sequence[dict[str, str]], pictures: Sequence[NDArray[np.uint8] | None], bits: int
 ) -> tuple[list[dict[str, str] | None], list[str]]:
-    """The line of the bundle that shows the same picture in any orientation, and the hash in hexadecimal, of each."""
+    """The line of the bundle that shows the same picture in any orientation, and the hashes in hexadecimal, of each."""
     placed = [line for line in old if line["picture"]]
     there = [i for i, picture in enumerate(pictures) if picture is not None]
     alike: list[dict[str, str] | None] = [None] * len(pictures)
     hashes = [""] * len(pictures)
     if there:
         stack = np.stack([picture for picture in pictures if picture is not None])
-        known = copies.known(stack, np.array([int(line["picture"], 16) for line in placed], np.uint64), bits)
-        for i, k, h in zip(there, known.tolist(), copies.hashes(stack).tolist(), strict=True):
-            alike[i], hashes[i] = placed[k] if k >= 0 else None, f"{h:016x}"
+        known = copies.known(stack, np.array([copies.read(line["picture"])[0] for line in placed], np.uint64), bits)
+        for i, k, h in zip(there, known.tolist(), copies.every_way(stack), strict=True):
+            alike[i], hashes[i] = placed[k] if k >= 0 else None, copies.written(h)
     return alike, hashes
 
 

@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from shared.building.work import Part
+from shared.data import copies
 from shared.errors import BundleError, DataError
 from shared.evaluate import SAMPLES, read_table
 from shared.inference import Bundle, calibration
@@ -36,7 +37,7 @@ class Memory:
     Attributes:
         sums: Of the training images.
         held: Validation and test images.
-        table: Id, split, group, component and perceptual hash of every image, see
+        table: Id, split, group, component and perceptual hashes of every image, see
             :func:`shared.evaluate.samples_table`.
     """
 
@@ -156,7 +157,8 @@ def taken_in(before: Memory, new: Intake) -> Memory:
 def merged(own: Memory, other: Memory, name: str, *, bits: int) -> Memory:
     """Both together; components of the other get a name of their own, unless they belong to one that is here.
 
-    Groups of the same name are one, and so are pictures that look alike as they lie: no picture is there to turn.
+    Groups of the same name are one, and so are pictures that look alike, whichever way one was turned or mirrored;
+    those of a bundle of an earlier version are compared as they lie.
 
     Args:
         own: One.
@@ -209,10 +211,11 @@ def _tied(own: Memory, far: Memory, bits: int) -> list[_Tie]:
         by_group[line["group"]].append(line)
     groups = [tie(f"group {b['group']!r}", a, b) for b in theirs.values() if b["group"] for a in by_group[b["group"]]]
     here, there = ([line for line in m.images if line["picture"]] for m in (own, far))
-    known = np.array([int(line["picture"], 16) for line in here], np.uint64)
+    known = np.array([copies.read(line["picture"])[0] for line in here], np.uint64)
     pictures = []
     for b in there:
-        near = np.flatnonzero(np.bitwise_count(known ^ np.uint64(int(b["picture"], 16))) <= bits)
+        apart = np.bitwise_count(known[:, None] ^ copies.read(b["picture"])[None, :])
+        near = np.flatnonzero((apart <= bits).any(1))
         pictures += [tie(f"images {here[i]['id']} and {b['id']}, which look alike", here[i], b) for i in near]
     return [*groups, *pictures]
 

@@ -216,6 +216,25 @@ def test_a_label_that_would_vanish_is_refused() -> None:
 def test_recent_images_that_change_their_label_too_often_stop_it(bundle: Path, tmp_path: Path) -> None:
     data = drawn(tmp_path / "new", {"dent": 30})
     recent = drawn(tmp_path / "recent", {"dent": 10}, seed=70_000)
+def test_a_mirrored_picture_does_not_teach_here_and_judge_there(
+    bundle: Path, pictures: Path, cache: Path, tmp_path: Path
+) -> None:
+    from shared.build import build
+    from shared.recipe import Recipe
+
+    far = drawn(tmp_path / "far", {"ok": 20, "scratch": 20}, seed=90_000)
+    split = pd.read_csv(bundle / SAMPLES, dtype="string").set_index("id")["split"]
+    known = {images.content_hash(p)[:16]: p for p in sorted((pictures / "scratch").iterdir())}
+    held = next(i for i in known if split[i] == "test")
+    cv2.imwrite(str(far / "scratch" / "m.png"), np.ascontiguousarray(cv2.imread(str(known[held]))[:, ::-1]))
+    rows = [f"{p},{p.parent.name},{'test' if '3.png' in p.name else 'train'}" for p in sorted(far.rglob("*.png"))]
+    (tmp_path / "far.csv").write_text("path,label,split\n" + "\n".join(rows))
+    recipe = Recipe(image_size=64, threads=1, search=False, finetune=False)
+    build(tmp_path / "far.csv", tmp_path / "far.bundle", recipe=recipe, budget_seconds=120, cache=cache)
+    with pytest.raises(DataError, match=rf"images {held} and \w+, which look alike \(test here, "):
+        update(bundle, tmp_path / "x.bundle", Wish(merge=tmp_path / "far.bundle"), say=lambda _: None)
+
+
     with pytest.raises(Refused, match="recent images change their label"):
         update(bundle, tmp_path / "next.bundle", Wish(data=data, shadow=recent), say=lambda _: None)
 
