@@ -111,7 +111,7 @@ def _packed(
     made = bundling.packed(
         own.work, trials, own.rows, own.problems, more={}, earlier=int(own.bundle.card["candidates"]) - 1
     )
-    files = [(own.bundle.path / bundles.MODEL).read_bytes(), made.model]
+    files = [own.bundle.content(bundles.MODEL), made.model]
     times = latency.compared(files, own.pictures)
     gate = Gate((*gate.checks, *judging.costs(own, len(made.model), times, recipe.allowed)))
     step = {

@@ -25,7 +25,7 @@ from shared.errors import DataError
 from shared.inference import Runtime, registry
 from shared.inference import bundle as bundles
 from shared.taxonomy import Taxonomy
-from shared.updating import candidate, intake, memory, verdicts
+from shared.updating import candidate, intake, memory, old_pictures, verdicts
 from shared.updating import gate as gates
 from shared.updating.candidate import Fitted, Made, Model
 from shared.updating.gate import Check, Gate, Limits
@@ -94,8 +94,8 @@ def update(
     bundles.check_place(out)
     runtime = Runtime.open(place)
     before = memory.load(runtime.bundle)
-    parent = candidate.opened(place, runtime.labels)
-    left = _without(runtime, before, wish.forget)
+    parent = candidate.opened(runtime.bundle)
+    left = _without(runtime, before, wish.forget, say)
     if wish.forget and _learnt(runtime):
         say("this bundle's backbone has learnt too, and what it learnt from an image stays in it: build again without")
     new = _new(runtime, left, wish, taxonomy, say)
@@ -113,7 +113,8 @@ def update(
     if not verdict.passed:
         atomic.write(out.with_name(out.name + ".gate.json"), json.dumps(note, indent=2))
         raise gates.Refused(f"{bundle}: not updated: {verdict}; nothing was changed")
-    facts = made.facts | {"gate": verdict.id, "update": note | _history(runtime, new, wish)}
+    forgot = len(before.labels) - len(left.labels)
+    facts = made.facts | {"gate": verdict.id, "update": note | _history(runtime, new, wish, forgot)}
     paths = {} if new is None else {row.sample.id: row.sample.path for row in new.rows}
     sealed = packing.write(out, made.data, facts, made.after.table, made.with_paths(paths).kept)
     promoted = registry.promote(into, out, {"gate": verdict.id, "parent": runtime.bundle.hash}) if into else None
@@ -176,18 +177,25 @@ def _candidates(
     yield closed, [default, trial]
 
 
-def _without(runtime: Runtime, before: Memory, wanted: Sequence[str]) -> Memory:
+def _without(runtime: Runtime, before: Memory, wanted: Sequence[str], say: Callable[[str], None]) -> Memory:
     """Without the images to forget; those given as files are looked at, since a folded one cannot go by its id."""
     ids = [w for w in wanted if not Path(w).exists()]
     given: dict[str, NDArray[np.float32]] = {}
     for path in (Path(w) for w in wanted if Path(w).exists()):
-        samples, folder, _ = sources.samples(path)
-        known = [s for s in samples if s.id in before.labels]
+        files = {s.id: s.path for s in sources.samples(path)[0]}
+        known = old_pictures.find(path, before.labels).samples
+        strange = [file for i, file in files.items() if i not in {k.partition("@")[0] for k in known}]
         if not known:
-            raise DataError(f"--forget {path}: not one of its {len(samples)} images is in the bundle")
-        answers = runtime.predict([images.read(folder / s.path) for s in known], features=True)
+            raise DataError(f"--forget {path}: not one of its {len(files)} images is in the bundle")
+        if strange:
+            say(
+                f"--forget {path}: {len(strange)} of its {len(files)} images are not in the bundle, e.g. {strange[0]}; "
+                "a picture that was saved anew is another one here: give the file that the bundle learnt from"
+            )
+        read = [images.read(Path(s.path), window=s.window) for s in known.values()]
+        answers = runtime.predict(read, features=True)
         assert answers.features is not None
-        given |= dict(zip((s.id for s in known), answers.features, strict=True))
+        given |= dict(zip(known, answers.features, strict=True))
     return before.forget([*ids, *given], given) if wanted else before
 
 
@@ -223,7 +231,7 @@ def _say_what_a_log_cannot(runtime: Runtime, found: Intake, say: Callable[[str],
 def _merged(runtime: Runtime, own: Memory, parent: Model, other: Path) -> Memory:
     """With the sums of another bundle, after its backbone was seen to give the same features."""
     theirs = Runtime.open(other)
-    far = candidate.opened(other, theirs.labels)
+    far = candidate.opened(theirs.bundle)
     patterns = packing.golden_patterns()
     a, b = (candidate.features_of(model, patterns) for model in (parent, far))
     if a.shape != b.shape or float(np.abs(a - b).max()) > 1e-3 * float(np.abs(a).max()):
@@ -305,7 +313,7 @@ def _learnt(runtime: Runtime) -> bool:
     return (runtime.bundle.path / bundles.NETWORK).is_file()
 
 
-def _history(runtime: Runtime, new: Intake | None, wish: Wish) -> dict[str, Any]:
+def _history(runtime: Runtime, new: Intake | None, wish: Wish, forgotten: int) -> dict[str, Any]:
     """What was done, for the card."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -313,7 +321,7 @@ def _history(runtime: Runtime, new: Intake | None, wish: Wish) -> dict[str, Any]
         "new_images": 0 if new is None else len(new.rows),
         "from_review_log": wish.data is not None and verdicts.is_log(wish.data),
         "left_out": [] if new is None else [str(p) for p in new.problems],
-        "forgotten": len(wish.forget),
+        "forgotten": forgotten,
         "backbone_may_remember": bool(wish.forget) and _learnt(runtime),
         "merged": "" if wish.merge is None else wish.merge.name,
     }

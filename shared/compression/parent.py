@@ -101,7 +101,7 @@ def opened(bundle: Path, manifest: Manifest, *, cache: Path, budget_seconds: flo
         manifest.with_rows(rows), components, recipe, runtime.labels, runtime.bundle.ok_label,
         deadline, cache, Clock(), say, facts, runtime.bundle.unsought,
     )  # fmt: skip
-    model = taken.opened(bundle, runtime.labels)
+    model = taken.opened(runtime.bundle)
     data = model.before.SerializeToString()
     origin = {k: v for k, v in card["backbone"].items() if k not in ("image_size", "features")}
     extractor = Extractor(model.before, origin, card["onnx_parity"], hashlib.sha256(data).hexdigest()[:24])

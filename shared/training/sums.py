@@ -92,7 +92,7 @@ class Block:
         if missing := [identity for identity in gone if identity not in given]:
             raise DataError(
                 f"{missing[0]}: is part of a sum of {len(self.folded)} images and cannot be taken out by its id alone; "
-                "give its file with --data"
+                "give its file: --forget FILE"
             )
         wide = np.stack([given[identity] for identity in gone]) - origin
         assert made.gram is not None

@@ -17,7 +17,7 @@ from shared.data.manifest import Manifest, Row
 from shared.deadline import Deadline
 from shared.errors import require
 from shared.export import graph
-from shared.inference import Runtime, bundle, calibration, nearest, novelty
+from shared.inference import Bundle, Runtime, bundle, calibration, nearest, novelty
 from shared.inference import runtime as inference
 from shared.inference.nearest import Exemplars
 from shared.inference.novelty import Novelty
@@ -128,13 +128,17 @@ class Carried:
         return Path(shutil.copyfile(self.file, folder / self.file.name))
 
 
-def opened(path: Path, labels: tuple[str, ...]) -> Model:
-    """The model of a bundle, taken apart."""
+def opened(of: Bundle) -> Model:
+    """The model of a bundle, taken apart.
+
+    Raises:
+        BundleError: Another bundle has taken the folder's place since this one was checked.
+    """
     onnx = require("onnx", extra="train")
-    file = path / bundle.MODEL
-    whole = onnx.load(str(file))
+    data = of.content(bundle.MODEL)
+    whole = onnx.load_from_string(data)
     before, head, novel = graph.taken_apart(whole)
-    return Model(labels, before, head, novel, file.stat().st_size, len(whole.graph.node))
+    return Model(of.labels, before, head, novel, len(data), len(whole.graph.node))
 
 
 def features_of(model: Model, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,12 +75,11 @@ class Memory:
         """Without images, by id or the first digits of it; windows of an image go with it.
 
         Raises:
-            DataError: An image is unknown, or is part of a sum and its features are not given.
+            DataError: An image is unknown, several begin with these digits, or one is part of a sum and its features
+                are not given.
         """
         known = self.labels
-        gone = {i for i in known for w in wanted if w and i.startswith(w)}
-        if lost := [w for w in wanted if not any(i.startswith(w) for i in gone)]:
-            raise DataError(f"--forget {lost[0]}: the bundle has no image of this id; its images stand in {SAMPLES}")
+        gone = {i for w in wanted for i in ([w] if w in known else _beginning(w, known))}
         return Memory(
             self.sums.forget(gone, features),
             self.held.where([i not in gone for i in self.held.ids]),
@@ -121,17 +120,34 @@ def load(bundle: Bundle) -> Memory:
     """Read a bundle's memory.
 
     Raises:
-        BundleError: It has none, or it is damaged.
+        BundleError: It has none, it is damaged, or another bundle has taken the folder's place meanwhile.
     """
     own, held = sums.load(bundle.path), held_out.load(bundle.path)
     if own is None or held is None:
         raise BundleError(f"{bundle.path}: was built before bundles could be updated; build it again")
-    return Memory(own, held, read_table(bundle))
+    table = read_table(bundle)
+    for file in (sums.FILE, held_out.FILE, SAMPLES):
+        bundle.content(file)  # what was read a moment ago is what was checked
+    return Memory(own, held, table)
+
+
+def _beginning(digits: str, known: Iterable[str]) -> list[str]:
+    """Ids of the one image that begins with these digits: several where it is windows."""
+    found = [i for i in known if digits and i.startswith(digits)]
+    if not found:
+        raise DataError(f"--forget {digits}: the bundle has no image of this id; its images stand in {SAMPLES}")
+    whole = sorted({i.partition("@")[0] for i in found})
+    if len(whole) > 1:
+        raise DataError(
+            f"--forget {digits}: {len(whole)} images begin so ({', '.join(whole[:2])} ...); give more digits of one"
+        )
+    return found
 
 
 def taken_in(before: Memory, new: Intake) -> Memory:
     """With what came in: training rows into the sums, the others to the judges; corrected labels replace the old."""
-    left = before.forget(sorted(new.relabelled)) if new.relabelled else before
+    features = {row.sample.id: x for row, x in zip(new.rows, new.features, strict=True)}
+    left = before.forget(sorted(new.relabelled), features) if new.relabelled else before
     inside = [i for i, row in enumerate(new.rows) if row.split == "train"]
     outside = [i for i, row in enumerate(new.rows) if row.split != "train"]
     rows = new.rows

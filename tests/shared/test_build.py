@@ -241,7 +241,7 @@ def test_an_adopted_fine_tuning_becomes_the_bundle_with_its_card_and_page(
 
     some = [images.read(path) for path in sorted((data / "spot").iterdir())[:4]]
     net, _ = kept_backbone.load(bundles.load(out))
-    expected = candidate.features_of(candidate.opened(out, tuple(facts["labels"])), some)
+    expected = candidate.features_of(candidate.opened(bundles.load(out)), some)
     assert parity.relative_difference(expected, parity.torch_features(net, some)) < parity.TOLERANCE
 
 

@@ -56,7 +56,7 @@ def test_the_network_that_it_keeps_is_the_one_that_answers(distilled: Path, pict
     opened = bundles.load(distilled)
     net, recipe = kept_backbone.load(opened)
     some = [images.read(path) for path in sorted((pictures / "spot").iterdir())[:6]]
-    expected = candidate.features_of(candidate.opened(distilled, opened.labels), some)
+    expected = candidate.features_of(candidate.opened(opened), some)
     assert recipe.backbone_args == {"expansion": "2"}
     assert parity.relative_difference(expected, parity.torch_features(net, some)) < parity.TOLERANCE
 

@@ -28,7 +28,7 @@ def some(pictures: Path) -> list[np.ndarray]:
 def test_a_bundle_without_a_file_gives_the_network_of_its_recipe(bundle: Path, some: list[np.ndarray]) -> None:
     opened = bundles.load(bundle)
     net, _ = kept_backbone.load(opened)
-    model = candidate.opened(bundle, opened.labels)
+    model = candidate.opened(opened)
     expected = candidate.features_of(model, some)
     assert parity.relative_difference(expected, parity.torch_features(net, some)) < parity.TOLERANCE
 

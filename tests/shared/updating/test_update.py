@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ import pandas as pd
 import pytest
 
 from shared.data import images, sources
-from shared.errors import DataError
+from shared.errors import BundleError, DataError
 from shared.evaluate import SAMPLES, evaluate
 from shared.inference import Runtime
 from shared.inference import bundle as bundles
@@ -23,7 +25,7 @@ from shared.review.store import Store
 from shared.taxonomy import Label, Taxonomy
 from shared.training import head
 from shared.update import Wish, update
-from shared.updating import memory
+from shared.updating import candidate, memory
 from shared.updating.gate import Refused, labels_stay
 from tests.conftest import texture
 
@@ -112,7 +114,10 @@ def test_what_is_forgotten_is_gone_from_every_file_of_the_bundle(bundle: Path, p
     person = tmp_path / "person"
     (person / "spot").mkdir(parents=True)
     shutil.copy(pictures / "spot" / "001.png", person / "spot")
-    facts = update(bundle, tmp_path / "left.bundle", Wish(forget=(trained[:12], str(person))), say=lambda _: None)
+    cv2.imwrite(str(person / "anew.jpg"), cv2.imread(str(pictures / "spot" / "002.png")))
+    said: list[str] = []
+    facts = update(bundle, tmp_path / "left.bundle", Wish(forget=(trained[:12], str(person))), say=said.append)
+    assert any("1 of its 2 images are not in the bundle, e.g. anew.jpg" in text for text in said)
     kept = memory.load(bundles.load(tmp_path / "left.bundle"))
     gone = set(old.labels) - set(kept.labels)
     assert len(gone) == 2 and trained in gone
@@ -122,6 +127,33 @@ def test_what_is_forgotten_is_gone_from_every_file_of_the_bundle(bundle: Path, p
     assert facts["update"]["forgotten"] == 2
     with pytest.raises(DataError, match="no image of this id"):
         update(bundle, tmp_path / "x.bundle", Wish(forget=("ffffffffffff0000",)), say=lambda _: None)
+    digit, count = Counter(i[0] for i in old.labels).most_common(1)[0]
+    with pytest.raises(DataError, match=f"--forget {digit}: {count} images begin so .*give more digits"):
+        update(bundle, tmp_path / "x.bundle", Wish(forget=(digit,)), say=lambda _: None)
+
+
+def test_a_label_is_corrected_where_images_are_but_a_sum(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    old = memory.load(bundles.load(bundle)).sums
+    wrong = next(p for p in sorted((pictures / "ok").iterdir()) if images.content_hash(p)[:16] in old.blocks["ok"].ids)
+    blocks = {label: block.fold(old.origin) for label, block in old.blocks.items()}
+    replace(old, blocks=blocks).save(shutil.copytree(bundle, tmp_path / "sums.bundle"))
+    (tmp_path / "new" / "spot").mkdir(parents=True)
+    shutil.copy(wrong, tmp_path / "new" / "spot")
+    wish = Wish(data=tmp_path / "new", accept=("labels of the new images", "new images"))
+    update(compared(tmp_path / "sums.bundle", 1), tmp_path / "next.bundle", wish, say=lambda _: None)
+    after = memory.load(bundles.load(tmp_path / "next.bundle"))
+    assert after.labels[images.content_hash(wrong)[:16]] == "spot"
+    assert len(after.sums.blocks["ok"].folded) == len(blocks["ok"].folded) - 1
+
+
+def test_a_model_that_was_put_into_the_place_of_the_checked_one_is_not_taken(bundle: Path, tmp_path: Path) -> None:
+    opened = bundles.load(shutil.copytree(bundle, tmp_path / "own.bundle"))
+    (opened.path / bundles.MODEL).write_bytes(b"another one")
+    with pytest.raises(BundleError, match="was replaced while it was being loaded"):
+        candidate.opened(opened)
+    (opened.path / SAMPLES).write_text("id,split\n")
+    with pytest.raises(BundleError, match="was replaced while it was being loaded"):
+        memory.load(opened)
 
 
 def test_two_sites_pool_their_sums_and_share_no_picture(bundle: Path, cache: Path, tmp_path: Path) -> None:
@@ -184,6 +216,25 @@ def test_bundles_are_not_pooled_where_one_learnt_from_what_the_other_is_judged_o
         assert {component[i] for i in both["id"]} == set(both["component"])
 
 
+def test_a_mirrored_picture_does_not_teach_here_and_judge_there(
+    bundle: Path, pictures: Path, cache: Path, tmp_path: Path
+) -> None:
+    from shared.build import build
+    from shared.recipe import Recipe
+
+    far = drawn(tmp_path / "far", {"ok": 20, "scratch": 20}, seed=90_000)
+    split = pd.read_csv(bundle / SAMPLES, dtype="string").set_index("id")["split"]
+    known = {images.content_hash(p)[:16]: p for p in sorted((pictures / "scratch").iterdir())}
+    held = next(i for i in known if split[i] == "test")
+    cv2.imwrite(str(far / "scratch" / "m.png"), np.ascontiguousarray(cv2.imread(str(known[held]))[:, ::-1]))
+    rows = [f"{p},{p.parent.name},{'test' if '3.png' in p.name else 'train'}" for p in sorted(far.rglob("*.png"))]
+    (tmp_path / "far.csv").write_text("path,label,split\n" + "\n".join(rows))
+    recipe = Recipe(image_size=64, threads=1, search=False, finetune=False)
+    build(tmp_path / "far.csv", tmp_path / "far.bundle", recipe=recipe, budget_seconds=120, cache=cache)
+    with pytest.raises(DataError, match=rf"images {held} and \w+, which look alike \(test here, "):
+        update(bundle, tmp_path / "x.bundle", Wish(merge=tmp_path / "far.bundle"), say=lambda _: None)
+
+
 @pytest.mark.parametrize("fault", ["flipped labels", "washed out"])
 def test_a_spoilt_update_is_refused_with_its_reason_and_changes_nothing(
     fault: str, bundle: Path, tmp_path: Path
@@ -216,25 +267,6 @@ def test_a_label_that_would_vanish_is_refused() -> None:
 def test_recent_images_that_change_their_label_too_often_stop_it(bundle: Path, tmp_path: Path) -> None:
     data = drawn(tmp_path / "new", {"dent": 30})
     recent = drawn(tmp_path / "recent", {"dent": 10}, seed=70_000)
-def test_a_mirrored_picture_does_not_teach_here_and_judge_there(
-    bundle: Path, pictures: Path, cache: Path, tmp_path: Path
-) -> None:
-    from shared.build import build
-    from shared.recipe import Recipe
-
-    far = drawn(tmp_path / "far", {"ok": 20, "scratch": 20}, seed=90_000)
-    split = pd.read_csv(bundle / SAMPLES, dtype="string").set_index("id")["split"]
-    known = {images.content_hash(p)[:16]: p for p in sorted((pictures / "scratch").iterdir())}
-    held = next(i for i in known if split[i] == "test")
-    cv2.imwrite(str(far / "scratch" / "m.png"), np.ascontiguousarray(cv2.imread(str(known[held]))[:, ::-1]))
-    rows = [f"{p},{p.parent.name},{'test' if '3.png' in p.name else 'train'}" for p in sorted(far.rglob("*.png"))]
-    (tmp_path / "far.csv").write_text("path,label,split\n" + "\n".join(rows))
-    recipe = Recipe(image_size=64, threads=1, search=False, finetune=False)
-    build(tmp_path / "far.csv", tmp_path / "far.bundle", recipe=recipe, budget_seconds=120, cache=cache)
-    with pytest.raises(DataError, match=rf"images {held} and \w+, which look alike \(test here, "):
-        update(bundle, tmp_path / "x.bundle", Wish(merge=tmp_path / "far.bundle"), say=lambda _: None)
-
-
     with pytest.raises(Refused, match="recent images change their label"):
         update(bundle, tmp_path / "next.bundle", Wish(data=data, shadow=recent), say=lambda _: None)
 
