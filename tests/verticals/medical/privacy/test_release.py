@@ -38,7 +38,8 @@ def wrapped(folder: Path, name: str, picture: np.ndarray) -> Path:
     jpeg = folder / "photo.jpg"
     data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
     jpeg.write_bytes(data[:2] + b"\xff\xfe\0\x0cJane Doe42" + data[2:])
-    keys = ["-k", "PatientName=Doe^Jane", "-k", "PatientID=PATIENT-4711-K", "-k", "StudyDate=20240301", "-k", "StudyTime=1200"]
+    said = ("PatientName=Doe^Jane", "PatientID=PATIENT-4711-K", "StudyDate=20240301", "StudyTime=1200")
+    keys = [part for one in said for part in ("-k", one)]
     subprocess.run(["img2dcm", "-vlp", *keys, str(jpeg), str(folder / name)], check=True, capture_output=True)
     jpeg.unlink()
     return folder / name
