@@ -52,6 +52,16 @@ def test_the_try_of_the_smaller_loss_is_kept_and_both_are_told(job: Job) -> None
     assert any(f"the {kept} is kept" in line for line in said)
 
 
+@pytest.mark.parametrize(("first", "second", "runs"), [(0.5, 0.4, 1), (0.4, 0.5, 2)])
+def test_bold_runs_are_not_averaged(
+    job: Job, monkeypatch: pytest.MonkeyPatch, first: float, second: float, runs: int
+) -> None:
+    losses = iter((first, second))
+    monkeypatch.setattr(stages, "_loss", lambda made: next(losses))
+    _, said = tuned(job, soup=2)
+    assert any(f"all 48 training images, {runs} times" in line for line in said)
+
+
 def test_a_try_that_diverges_is_not_kept(job: Job) -> None:
     tries, said = tuned(job, bolder=1000.0)
     assert tries[1]["learning_rate"] == 1.0 and tries[0]["loss"] <= tries[1]["loss"]
