@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from shared.records import Box, Finding, Sample
 from shared.vertical import Ingested
 from verticals.medical import taxonomy
 from verticals.medical.decide import NOT_SCORED
-from verticals.medical.dicom import dicom_read
+from verticals.medical.dicom import dicom_read, keep
 from verticals.medical.labels_table import NOTHING, TABLE, LabelRow, read_labels, unused
 from verticals.medical.photograph import gate
 from verticals.medical.privacy import pseudonyms
@@ -32,7 +33,7 @@ MASK_SUFFIX = ".mask.png"
 """Beside a file: where its lesion is, anything but 0; same size as the picture."""
 MARK = ".loupe-frames"
 """Says that a folder of frames is ours and may be replaced."""
-_NOTES = frozenset({".md", ".txt", ".json", ".html", ".pdf", ".yaml", ".yml", ".log"})
+NOTES = frozenset({".md", ".txt", ".json", ".html", ".pdf", ".yaml", ".yml", ".log"})
 """Endings of files that people put beside pictures; they are no input, and nobody needs to be told."""
 
 
@@ -80,7 +81,8 @@ def ingest(source: Path, out: Path) -> Ingested:
     the Sample's provenance, and below the gate the decision is NOT EXAMINED.
 
     Different pictures under one SOP Instance UID, which names one object (PS3.3 C.12.1.1.1), are all left out with the
-    reason: nobody can say which of them an archive has under it.
+    reason: nobody can say which of them an archive has under it. Where ``source`` is the folder of an inbox's objects,
+    what lies in its quarantine is read with them.
 
     Beside the files may lie ``labels.csv`` (:func:`verticals.medical.labels_table.read_labels`) and, for each file,
     ``<stem>.mask.png``.
@@ -107,7 +109,8 @@ def ingest(source: Path, out: Path) -> Ingested:
     key = pseudonyms.load_key(out / PRIVATE / SALT)
     rows, remarks = read_labels(folder / TABLE)
     astray = cut_frames.links_below(source, out) if source.is_dir() else []
-    relative = {path: path.relative_to(folder).as_posix() for path in (*files, *(link for link, _ in astray))}
+    files += keep.quarantined(source)  # acknowledged, and seen by nobody if not here
+    relative = {p: Path(os.path.relpath(p, folder)).as_posix() for p in (*files, *(link for link, _ in astray))}
     names = {path: pseudonyms.opaque(key, "file", name) for path, name in relative.items()}
     harvest = _Harvest(remarks=list(remarks))
     for path, what in astray:
@@ -135,7 +138,7 @@ def _inputs(source: Path, out: Path) -> list[Path]:
         and not f.name.endswith(MASK_SUFFIX)
         and not any(f.resolve().is_relative_to(s.resolve()) for s in shunned)
         and not any(part.startswith(".") for part in f.relative_to(source).parts)
-        and (f.suffix.lower() not in _NOTES or dicom_read.is_dicom(f))
+        and (f.suffix.lower() not in NOTES or dicom_read.is_dicom(f))
     ]
 
 

@@ -27,6 +27,7 @@ def inbox(folder: Path, port: int, ae_title: str, allow: tuple[str, ...], host: 
     """
     from threading import Event
 
+    from verticals.medical.dicom import keep
     from verticals.medical.dicom.inbox import listening
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
@@ -39,6 +40,12 @@ def inbox(folder: Path, port: int, ae_title: str, allow: tuple[str, ...], host: 
             signal.signal(ends, lambda *_: stop.set())
         stop.wait()
     print("stopped; what was acknowledged is on disk", file=sys.stderr)
+    if aside := keep.quarantined(folder / keep.OBJECTS):
+        print(
+            f"{len(aside)} objects lie in {folder / keep.QUARANTINE}: another has their SOP Instance UID; compare both "
+            "and remove one",
+            file=sys.stderr,
+        )
 
 
 @click.command()

@@ -14,7 +14,7 @@ from PIL import Image
 from shared.data import images, ingested
 from shared.errors import DataError
 from shared.vertical import Ingested
-from verticals.medical.dicom import dicom_encode
+from verticals.medical.dicom import dicom_encode, keep
 from verticals.medical.dicom.dicom_write import Code, Exposure, dermoscopic, photographic, save, secondary_capture
 from verticals.medical.ingest import ingest
 from verticals.medical.reading import visits
@@ -253,6 +253,26 @@ def test_different_pictures_under_one_uid_are_none_of_them_examined(tmp_path: Pa
     assert all("SOP Instance UID" in what and "neither counts as examined" in what for what in told.values())
     assert len(found.truth) == 1 and len(list((tmp_path / "out" / "frames").glob("*.png"))) == 1
     ingested.save(found, tmp_path / "out", "medical")
+
+
+def test_what_an_inbox_put_into_quarantine_is_not_lost(tmp_path: Path) -> None:
+    """It was acknowledged: the camera has deleted it, and nobody looks into that folder."""
+    box = tmp_path / "inbox"
+    keep.prepare(box)
+    first, corrected = (dermoscopic(drawn(4), about(datetime(2024, 3, 4), patient)) for patient in ("wrong", "right"))
+    another = dermoscopic(drawn(5), about(datetime(2024, 3, 4), "third"))
+    others = dermoscopic(drawn(6), about(datetime(2024, 3, 4), "third"))
+    for each, uid in ((first, "2.25.1"), (corrected, "2.25.1"), (another, "2.25.2"), (others, "2.25.2")):
+        each.SOPInstanceUID = each.file_meta.MediaStorageSOPInstanceUID = uid
+        save(each, tmp_path / "sent.dcm")
+        keep.keep(box, (tmp_path / "sent.dcm").read_bytes(), uid, "CAMERA")
+    found = ingest(box / "objects", tmp_path / "out")
+    called = {name: file for file, name in names(tmp_path / "out").items()}
+    told = {called[p.where].split("/")[-2] if "/" in called[p.where] else "objects": p.what for p in found.problems}
+    assert len(found.samples) == 1 and len(found.problems) == 3 == len(found.skipped)
+    assert [p.what for p in found.problems if "filed under another patient" in p.what]
+    assert sum("SOP Instance UID" in p.what for p in found.problems) == 2 and set(told) == {"objects", "quarantine"}
+    assert len(ingest(box, tmp_path / "whole").problems) == 3, "nor where the inbox itself is given"
 
 
 def photographed(source: Path, *seeds: int) -> None:

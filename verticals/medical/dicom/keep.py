@@ -57,6 +57,12 @@ def prepare(folder: Path) -> None:
         unfinished.unlink()
 
 
+def quarantined(objects: Path) -> list[Path]:
+    """What lies in the quarantine of the inbox whose ``objects`` these are; nothing for any other folder."""
+    place = objects.absolute()
+    return sorted((place.parent / QUARANTINE).glob("*.dcm")) if place.name == OBJECTS else []
+
+
 def name(sop_instance: str) -> str:
     """File name of an object: 32 hexadecimal digits of the SHA-256 of its SOP Instance UID."""
     return f"{hashlib.sha256(sop_instance.encode()).hexdigest()[:32]}.dcm"
