@@ -62,7 +62,8 @@ def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_js
     Files with text in their pixels are refused, and so is another object under a SOP Instance UID that is taken; films
     leave as single frames. Faces are noted where the extra faces is installed, and neither they nor tattoos are surely
     recognised: look before a file leaves. What is refused is told by number, since files are called after patients;
-    KEY.refused.csv, for you alone, says which number is which file.
+    KEY.refused.csv, for you alone, says which number is which file. The others are made all the same, and the exit
+    code is 2. Notes, tables, masks and a DICOMDIR are passed over.
     """
     from verticals.medical.privacy.pseudonyms import load_key
     from verticals.medical.privacy.release import release, release_folder
@@ -80,20 +81,25 @@ def deidentify(source: Path, out: Path, key_file: Path, accept_text: bool, as_js
     else:
         made, problems = (release(source, out, key, accept_text=accept_text),), ()
     if not made and not problems:
-        raise DataError(f"{source}: holds no file; give a folder of DICOM images or one of them")
+        raise DataError(f"{source}: holds no picture; give a folder of DICOM images or one of them")
     remaining = sorted({note for each in made for note in each.receipt.remaining})
     left, names = [str(p) for p in problems], str(refusals) if problems else ""
     files = list(dict.fromkeys(str(each.path) for each in made))
     facts = {"files": files, "known_already": sum(each.again for each in made), "remaining": remaining}
     if as_json:
         print(json.dumps({**facts, "problems": left, "refused_files": names}))
-        return
-    print(f"{len(files)} files without their person in {out}, {len(left)} refused")
-    if facts["known_already"]:
-        print(f"{facts['known_already']} had the very content of one that was there already; each object counts once")
-    print("\n".join([*(f"a person has to judge: {note}" for note in remaining), *(f"refused: {p}" for p in left)]))
-    if names:
-        print(f"which files were refused: {names} (it names them, and is for you alone)")
+    else:
+        print(f"{len(files)} files without their person in {out}")
+        if facts["known_already"]:
+            print(f"{facts['known_already']} had the very content of one that was there; each object counts once")
+        print("".join(f"a person has to judge: {note}\n" for note in remaining), end="")
+        print("".join(f"refused: {problem}\n" for problem in left), end="")
+    if left:
+        # Whoever deletes or sends on after this verb must not take the result for the whole.
+        raise DataError(
+            f"{len(left)} files were refused and are not in {out}; which they are stands in {names}, for you alone, "
+            "since it names them"
+        )
 
 
 @click.command("structured-report")

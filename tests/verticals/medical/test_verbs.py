@@ -30,6 +30,7 @@ def test_deidentify_writes_files_without_the_person_and_receipts(drawn: Path, tm
     done = run("deidentify", drawn, "-o", tmp_path / "out", "--key", tmp_path / "key", "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
+    assert (drawn / "labels.csv").is_file() and facts["problems"] == [], "a table is no picture that was refused"
     assert len(facts["files"]) == count and len(list((tmp_path / "out").glob("*.receipt.json"))) == count
     originals = {str(pydicom.dcmread(f).PatientID) for f in drawn.rglob("*.dcm")}
     made = [pydicom.dcmread(f) for f in facts["files"]]
@@ -44,11 +45,19 @@ def test_deidentify_says_that_it_refused_and_where_the_names_are(drawn: Path, tm
     for name, patient in (("a_Jane.dcm", "P1"), ("b_Jane.dcm", "P1"), ("c_Jane.dcm", "P2")):
         first.PatientID = patient
         first.save_as(tmp_path / "in" / name)
-    done = run("deidentify", tmp_path / "in", "-o", tmp_path / "out", "--key", tmp_path / "key")
-    assert done.returncode == 0 and done.stdout.startswith("1 files without their person"), done.stderr
-    assert "1 refused" in done.stdout and "1 had the very content" in done.stdout and "Jane" not in done.stdout
-    assert "file 3 of 3: another object with the same SOP Instance UID" in done.stdout
+    (tmp_path / "in" / "d_Jane.jpg").write_bytes(b"a photograph that is no DICOM object")
+    (tmp_path / "in" / "README.txt").write_text("about Jane")
+    line = ("deidentify", tmp_path / "in", "-o", tmp_path / "out", "--key", tmp_path / "key")
+    done = run(*line)
+    assert done.returncode == 2, "a script must not take what was made for the whole"
+    assert done.stdout.startswith("1 files without their person") and "1 had the very content" in done.stdout
+    assert "file 3 of 4: another object with the same SOP Instance UID" in done.stdout
+    assert done.stderr.startswith("loupe: 2 files were refused") and "key.refused.csv" in done.stderr
+    assert "Jane" not in done.stdout + done.stderr and len(done.stderr.splitlines()) == 1
     assert "c_Jane.dcm" in (tmp_path / "key.refused.csv").read_text()
+    told = run(*line, "--json")
+    facts = json.loads(told.stdout)
+    assert told.returncode == 2 and len(facts["files"]) == 1 and len(facts["problems"]) == 2
 
 
 def test_a_key_beside_the_result_is_refused(drawn: Path, tmp_path: Path) -> None:
@@ -92,7 +101,7 @@ def test_an_inbox_open_to_anyone_beyond_this_machine_is_refused(tmp_path: Path) 
 def test_a_folder_without_files_and_a_port_that_is_none_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = run("deidentify", tmp_path / "empty", "-o", tmp_path / "out", "--key", tmp_path / "key")
-    assert done.returncode == 2 and "holds no file" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.returncode == 2 and "holds no picture" in done.stderr and len(done.stderr.splitlines()) == 1
     done = run("inbox", tmp_path / "in", "--port", "99999")
     assert done.returncode == 2 and "choose another port" in done.stderr and len(done.stderr.splitlines()) == 1
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from shared import atomic
 from shared.errors import DataError, LoupeError, MissingDependency, Problem, require
-from verticals.medical.dicom import dicom_decode, video
+from verticals.medical.dicom import dicom_decode, dicom_read, video
 from verticals.medical.dicom.colour import Picture
+from verticals.medical.ingest import MASK_SUFFIX, NOTES
 from verticals.medical.privacy import burned_in, faces, film
 from verticals.medical.privacy.deidentify import Receipt, deidentify, silence
 from verticals.medical.privacy.pseudonyms import Key
@@ -106,7 +107,7 @@ def release_folder(
     accept_text: bool = False,
     refusals: Path | None = None,
 ) -> tuple[tuple[Released, ...], tuple[Problem, ...]]:
-    """De-identify every file below a folder.
+    """De-identify every picture below a folder.
 
     Args:
         source: The folder.
@@ -118,9 +119,11 @@ def release_folder(
             is for the owner alone and must not go with the result. None for no table.
 
     Returns:
-        Files made, and a Problem for each file that was not: ``"file 3 of 10"`` in the order of their paths.
+        Files made, and a Problem for each file that was not: ``"file 3 of 10"`` in the order of their paths. Notes,
+        tables, masks of lesions and a DICOMDIR hold nobody's picture and are neither.
     """
-    files = sorted(f for f in source.rglob("*") if f.is_file() and not f.resolve().is_relative_to(out.resolve()))
+    below = sorted(f for f in source.rglob("*") if f.is_file() and not f.resolve().is_relative_to(out.resolve()))
+    files = [file for file in below if _may_be_picture(file)]
     made, problems, refused = [], [], []
     for number, file in enumerate(files, 1):
         try:
@@ -131,6 +134,12 @@ def release_folder(
     if refusals is not None:
         _write_refusals(refused, refusals)
     return tuple(made), tuple(problems)
+
+
+def _may_be_picture(file: Path) -> bool:
+    if dicom_read.is_dicom(file):
+        return not dicom_read.is_directory(file)
+    return file.suffix.lower() not in NOTES | {".csv"} and not file.name.endswith(MASK_SUFFIX)
 
 
 def _write_refusals(refused: list[tuple[int, str, str]], table: Path) -> None:
