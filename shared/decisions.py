@@ -22,11 +22,13 @@ class Shown:
         image: The file.
         box: The finding's region in that file's pixels; None means the whole image.
         file: The beginning of the file's content hash when it was examined; empty where that is not known.
+        more: The other files that a finding reaches into, where none shows all of it.
     """
 
     image: str
     box: Box | None = None
     file: str = ""
+    more: tuple["Shown", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,30 @@ def file_of(sample: str) -> str:
 
 
 def _shown(finding: Finding, samples: Mapping[str, Sample], folder: Path) -> dict[str, Any]:
-    sample = samples[finding.samples[0]]
-    whole = _picture(sample, folder)
     if finding.region is None:
-        return whole
-    # A long strip lies in several files; the finding is shown in the file of its first tile.
-    corner = (sample.window.x0, sample.window.y0) if sample.window else (0, 0)
-    box = finding.region.shifted(corner[0] - sample.origin[0], corner[1] - sample.origin[1])
-    inside = (max(box.x0, 0), max(box.y0, 0), box.x1, box.y1)
-    return whole | {"box": dict(zip(("x0", "y0", "x1", "y1"), inside, strict=True))}
+        return _picture(samples[finding.samples[0]], folder)
+    # A long strip lies in several files: where one of them shows all of the finding that one, else each that it is in.
+    first: dict[str, Sample] = {}
+    for identity in finding.samples:
+        first.setdefault(samples[identity].path, samples[identity])
+    found = []
+    for sample in first.values():
+        corner = (sample.window.x0, sample.window.y0) if sample.window else (0, 0)
+        box = finding.region.shifted(corner[0] - sample.origin[0], corner[1] - sample.origin[1])
+        x1, y1 = _end(sample, samples)
+        inside = {"x0": max(box.x0, 0), "y0": max(box.y0, 0), "x1": box.x1, "y1": box.y1}
+        shown = _picture(sample, folder) | {"box": inside}
+        if len(first) == 1 or (min(box.x0, box.y0) >= 0 and box.x1 <= x1 and box.y1 <= y1):
+            return shown
+        if min(box.x1, box.y1) > 0 and box.x0 < x1 and box.y0 < y1:
+            found.append(shown)
+    return (found or [shown])[0] | {"more": found[1:]}
+
+
+def _end(sample: Sample, samples: Mapping[str, Sample]) -> tuple[int, int]:
+    """Where a file ends to the right and below, as far as it was looked at, in its pixels."""
+    windows = [s.window for s in samples.values() if s.path == sample.path and s.window is not None]
+    return max((w.x1 for w in windows), default=sample.width), max((w.y1 for w in windows), default=sample.height)
 
 
 def _picture(sample: Sample, folder: Path) -> dict[str, Any]:
@@ -145,14 +162,16 @@ def used_in_build(lines: Sequence[Line]) -> str:
     )
 
 
+def _shown_from_json(value: Mapping[str, Any]) -> Shown:
+    box, more = value["box"], tuple(map(_shown_from_json, value.get("more", ())))
+    return Shown(value["image"], Box(**box) if box else None, str(value.get("file", "")), more)
+
+
 def _parse(lines: Iterable[str], path: Path) -> Iterator[Line]:
     for number, content in enumerate(lines, start=1):
         try:
             record = json.loads(content)
-            shown = {
-                key: Shown(value["image"], Box(**value["box"]) if value["box"] else None, str(value.get("file", "")))
-                for key, value in record["shown"].items()
-            }
+            shown = {key: _shown_from_json(value) for key, value in record["shown"].items()}
             yield Line(decision_from_json(record), shown, record)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} line {number}: is not a decision ({error!r}); run loupe predict again") from error

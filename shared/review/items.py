@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from shared.decide import UNKNOWN
@@ -26,8 +26,9 @@ class Item:
     """One thing that a person is asked about.
 
     Attributes:
-        id: The Finding's id (with label and sample where several findings share it), or the frame's name; where there
-            is no picture of it also what tells it from the next frame of that name.
+        id: The Finding's id (with label and sample where several findings share it, and a number where it reaches into
+            several files), or the frame's name; where there is no picture of it also what tells it from the next frame
+            of that name.
         frame: The frame it is in.
         image: The file to show; empty where there is none.
         box: Where in that file's pixels; None means all of it.
@@ -107,12 +108,28 @@ def items_of(lines: Iterable[Line], *, batch: str = "") -> Iterator[Item]:
             continue
         ids = _ids(decision.findings)
         for finding, identity in zip(decision.findings, ids, strict=True):
-            carried = _carried(line) | _groups(line, finding)
-            yield _of_finding(identity, finding, decision, line.shown.get(finding.id), batch, notes, carried)
+            for suffix, shown, part, said in _pictures(finding, line.shown.get(finding.id)):
+                carried = _carried(line) | _groups(line, part)
+                yield _of_finding(identity + suffix, part, decision, shown, batch, (*said, *notes), carried)
         if not decision.findings:
             yield _of_frame(decision, line.shown.get(decision.frame), decision.verdict, batch, notes, known)
         elif decision.examined < 1 and decision.frame not in ids:
             yield _of_frame(decision, line.shown.get(decision.frame), Verdict.NOT_EXAMINED, batch, notes, known)
+
+
+def _pictures(finding: Finding, shown: Shown | None) -> Iterator[tuple[str, Shown | None, Finding, tuple[str, ...]]]:
+    """Each file that a finding is in: end of an id, file, what of the finding is there, and what to say of it.
+
+    Whoever sees the first of two files must not judge what the second one shows.
+    """
+    if shown is None or not shown.more:
+        yield "", shown, finding, ()
+        return
+    every = (shown, *shown.more)
+    for number, one in enumerate(every, start=1):
+        part = replace(finding, samples=tuple(s for s in finding.samples if file_of(s) == one.file))
+        said = f"picture {number} of {len(every)} that it reaches into: judge in each what that one shows"
+        yield "" if number == 1 else f"/{number}", one, part, (said,)
 
 
 def _ids(findings: Sequence[Finding]) -> list[str]:

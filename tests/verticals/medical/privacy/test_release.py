@@ -95,7 +95,8 @@ def test_a_folder_goes_on_past_what_cannot_be_released_and_names_no_path(tmp_pat
     source = tmp_path / "Doe_Jane"
     wrapped(source, "b.dcm", skin(1))
     wrapped(source, "d.dcm", skin(2))
-    (source / "a_Jane.txt").write_text("Jane")
+    (source / "a_Jane.jpg").write_text("Jane")
+    (source / "notes.txt").write_text("nobody's picture, no file that had to be made")
     cut = wrapped(source, "c_Jane.dcm", skin(3)).read_bytes()
     (source / "c_Jane.dcm").write_bytes(cut[: len(cut) // 2])
     made, problems = release_folder(source, tmp_path / "out", KEY)
