@@ -105,6 +105,12 @@ def test_no_section_opens_within_the_strip_along_water_in_this_order_and_in_late
     water = shapely.LineString([(565010, 5539990), (565010, 5540050)])  # through the blight
     geopandas.GeoSeries([water], crs="EPSG:32632").to_crs(4326).to_file(ditch)
     line = ("prescribe", mapped, "--machine", "sections_3m", "--threshold", "0.5", "--format", "gpkg")
+    meadow, ground = "Lower Meadow by the long old ditch of 1820", shapely.box(565000, 5540000, 565060, 5540040)
+    home = geopandas.GeoDataFrame({"field": [meadow]}, geometry=[ground], crs="EPSG:32632")
+    home.to_file(mapped / "boundary.gpkg", layer="boundary")
+    task = facts(*line[:-1], "isoxml3", "-o", tmp_path / "task")
+    assert task["field"] == meadow
+    assert f'C="{meadow[:32]}"' in (tmp_path / "task/TASKDATA/TASKDATA.XML").read_text(), "not all fields alike"
     free = facts(*line, "-o", tmp_path / "free")
     assert free["hectares"]["no_spray"] == 0
     told = facts(*line, "-o", tmp_path / "kept", "--keep-off", ditch, "--keep-off-m", 5)

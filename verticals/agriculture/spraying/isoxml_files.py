@@ -78,6 +78,11 @@ class TaskNames:
                 raise DataError(f"task: {name} has {len(getattr(self, name))} characters; allowed are 1 to {_TEXT}")
 
 
+def named(field: str) -> TaskNames:
+    """Names of a task with the field's, cut where a terminal would; farm and customer are the site's to add."""
+    return TaskNames(field=field.strip()[:_TEXT].strip() or "field")
+
+
 def raw_value(rate: float, *, mass: bool = False) -> int:
     """A rate as ISO 11783-11 codes it: 200 l/ha is 2,000,000 (DDI 1), 100 kg/ha is 10,000 (DDI 6).
 

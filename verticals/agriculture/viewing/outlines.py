@@ -29,12 +29,14 @@ class Outline:
         shape: Polygon or MultiPolygon in the map's CRS.
         hectares: On the ellipsoid.
         source: Where it is from, for the person.
+        name: What the boundary calls the field; the map's folder where there is no boundary.
         remarks: Sentences for the person.
     """
 
     shape: Any = field(repr=False)
     hectares: float
     source: str
+    name: str
     remarks: tuple[str, ...] = ()
 
 
@@ -77,7 +79,7 @@ def outline(field_map: FieldMap, boundary: Path | None = None) -> Outline:
     mapped = field_map.hectares["field"]
     if abs(area - mapped) > _SAME * mapped:
         remarks.append(f"the boundary {path.name} encloses {area:.3f} ha, the map was made of {mapped:.3f} ha")
-    return Outline(shape, area, path.name, tuple(remarks))
+    return Outline(shape, area, path.name, ", ".join(found.fields.field), tuple(remarks))
 
 
 def _of_cells(field_map: FieldMap) -> Outline:
@@ -95,7 +97,8 @@ def _of_cells(field_map: FieldMap) -> Outline:
     whole = shapely.unary_union(parts)
     area = float(hectares([whole], field_map.grid.crs)[0])
     said = "the map has no boundary of its field: its outline is that of its cells, holes where nothing was flown"
-    return Outline(whole, area, "cells of the map", (f"{said}; give one with --boundary",))
+    name = field_map.folder.resolve().name
+    return Outline(whole, area, "cells of the map", name, (f"{said}; give one with --boundary",))
 
 
 def _bounds(field_map: FieldMap) -> tuple[float, float, float, float]:

@@ -75,6 +75,7 @@ class Ground:
         mapped_unexamined_ha: What the map counts as NOT EXAMINED, in its own cells.
         keep_off: Ground that must not be sprayed, distances added, in the map's CRS.
         remarks: What that is.
+        name: Of the field.
     """
 
     grid: SwathGrid
@@ -85,6 +86,7 @@ class Ground:
     mapped_unexamined_ha: float
     keep_off: tuple[Any, ...] = field(default=(), repr=False)
     remarks: tuple[str, ...] = ()
+    name: str = "field"
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Prescribed:
         recall: Expected share of the diseased area that is sprayed; None beyond the curve.
         provenance: For the files.
         folder: Of the map.
+        name: Of the field, which the terminal shows.
         remarks: Sentences for the person.
     """
 
@@ -105,7 +108,8 @@ class Prescribed:
     recall: float | None
     provenance: Provenance
     folder: Path
-    remarks: tuple[str, ...] = field(default=())
+    name: str
+    remarks: tuple[str, ...] = ()
 
 
 def machine(key: str) -> Machine:
@@ -152,7 +156,8 @@ def ground(field_map: FieldMap, outline: Outline, wish: Wish, said: Sequence[tup
             resamples=2,
         )  # fmt: skip
         ceiling = perfect.ceiling or 0.0
-    return Ground(grid, read, len(said), curve, ceiling, field_map.hectares["not_examined"], off, said_off)
+    unseen_ha = field_map.hectares["not_examined"]
+    return Ground(grid, read, len(said), curve, ceiling, unseen_ha, off, said_off, outline.name)
 
 
 def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
@@ -182,7 +187,7 @@ def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
     named_machine = replace(provenance, machine=wish.machine.name)
     recall = _recall_at(on.curve, threshold)
     remarks = (*said, *targets.remarks(field_map, on.layers.targets, wish.policy), *on.remarks, *plan.remarks)
-    return Prescribed(plan, threshold, recall, named_machine, field_map.folder, remarks)
+    return Prescribed(plan, threshold, recall, named_machine, field_map.folder, on.name, remarks)
 
 
 def write(made: Prescribed, out: Path, form: str, terminal: str = "") -> tuple[Terminal | None, tuple[str, ...]]:
@@ -214,7 +219,7 @@ def write(made: Prescribed, out: Path, form: str, terminal: str = "") -> tuple[T
         return profile, ()
     with atomic.folder(out) as temporary:
         task = isoxml_files.write_task(
-            made.plan, temporary / "task", made.provenance,
+            made.plan, temporary / "task", made.provenance, names=isoxml_files.named(made.name),
             version="4.3" if form == "isoxml4" else "3.3", grid_type=2 if form == "isoxml3-type2" else 1,
         )  # fmt: skip
         refusals = terminals.check(task, profile)
@@ -273,6 +278,7 @@ def facts(made: Prescribed, on: Ground) -> dict[str, Any]:
     plan = made.plan
     return {
         "synthetic": on.curve.synthetic,
+        "field": made.name,
         "machine": plan.grid.machine.name,
         "targets": list(on.layers.targets),
         "threshold": made.threshold,
