@@ -86,9 +86,16 @@ def _blind_first() -> bool:
     return POLICY.blind_first or bool(st.session_state.setdefault("blind", st.query_params.get("blind") == "1"))
 
 
+@st.cache_resource(show_spinner=False)
+def _seen() -> set[tuple[str, str, str]]:
+    """Reader, item and its digest for each answer that was on a screen: a page that is loaded again forgets nothing."""
+    return set()
+
+
 def _hides(this: Page, item: Item) -> bool:
     # An answer that was on the screen cannot be unseen: what is said after it is no reading.
-    seen = item.id in st.session_state.setdefault("seen", set())
+    here = item.id in st.session_state.setdefault("seen", set())
+    seen = here or (this.desk.reviewer, item.id, item.digest) in _seen()
     return _blind_first() and this.desk.reading(item) is None and not seen
 
 
@@ -218,6 +225,8 @@ def _answer(this: Page, item: Item, visible: bool) -> None:
     row = desk.reading(item)
     own = blind.answer_of(row) if row is not None else None
     st.session_state["seen"].add(item.id)
+    if desk.reviewer:
+        _seen().add((desk.reviewer, item.id, item.digest))
     st.markdown(f"##### {texts.plain(telling.headline(item, texts.name(this.taxonomy, item.label)))}")
     _picture_keys(this, item)
     with st.container(height=_FACTS - 40 * (own is not None), border=False, gap="xsmall", key="facts"):

@@ -126,6 +126,21 @@ def test_verdicts_by_keyboard_are_signed_and_the_disclaimer_stays(
     store.verify()
 
 
+def test_an_answer_that_was_seen_is_no_blind_reading_after_the_page_is_loaded_again(
+    tab: Any, url: str, store: Store, tmp_path: Path
+) -> None:
+    store.add([flagged(tmp_path, "a seen one", "MEL", 0.9, SOON), flagged(tmp_path, "new", "BCC", 0.5, SOON)])
+    opened(tab, url)
+    tab.goto(f"{url}/?blind=1")
+    tab.get_by_text("Blind first: on").wait_for()
+    tab.get_by_text("Suggested urgency").first.wait_for()
+    time.sleep(LOOK_S + 0.3)
+    tab.keyboard.press("n")
+    tab.get_by_text("Suggested urgency").first.wait_for(state="detached")
+    wait_for(tab, "Skip")
+    assert "Suggested urgency" not in tab.inner_text("body") and disclaimed(tab)
+
+
 def test_what_was_not_examined_says_so_and_how_to_take_it_again(
     tab: Any, url: str, store: Store, tmp_path: Path
 ) -> None:
