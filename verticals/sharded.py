@@ -141,9 +141,10 @@ def _file(home: Path, number: int) -> Path:
 
 
 def _key(bundle: Bundle, found: Ingested, policy: Path | None) -> str:
-    """Names the work: other images, another bundle or another policy must not take up these shards."""
+    """Names the work: other images, scales or parts, another bundle or policy must not take up these shards."""
     said = [bundle.hash, policy.read_text(encoding="utf-8") if policy else ""]
-    said += [f"{s.frame} {s.id}" for s in found.samples] + [str(p) for p in found.problems]
+    said += [repr(s) for s in found.samples] + [str(p) for p in found.problems]
+    said += [repr(sorted(facts.items())) for facts in (found.skipped, found.groups)]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 
 from shared.errors import Problem
-from shared.records import Sample
+from shared.inference import Runtime
+from shared.records import Box, Sample
 from shared.vertical import Ingested
 from tests.conftest import texture
 from verticals import sharded
@@ -31,6 +33,21 @@ def test_every_frame_and_every_problem_is_in_one_shard() -> None:
     assert [s for part in parts for s in part.samples] == list(samples)
     assert [len({s.frame for s in part.samples}) for part in parts] == [64, 64, 22, 0]
     assert [len(part.problems) for part in parts] == [1, 0, 0, 1] and parts[2].skipped == {"f140": 0.5}
+
+
+def test_shards_of_a_killed_run_are_not_those_of_a_corrected_scale_or_part(bundle: Path, tmp_path: Path) -> None:
+    opened = Runtime.open(bundle).bundle
+    sample = Sample("1", "a.png", 8, 8, frame="a", mm_per_px=(0.05, 0.05), provenance={"camera": "left"})
+    found = Ingested((sample,), {}, groups={"a": "roll 1"})
+    others = (
+        replace(found, samples=(replace(sample, mm_per_px=(0.04, 0.04)),)),
+        replace(found, samples=(replace(sample, core=Box(0, 0, 4, 8)),)),
+        replace(found, groups={"a": "roll 2"}),
+        replace(found, skipped={"a": 0.1}),
+    )
+    key = sharded._key(opened, found, None)
+    assert key == sharded._key(opened, replace(found, samples=(replace(sample),)), None)
+    assert key not in {sharded._key(opened, other, None) for other in others}
 
 
 def workers_of(pid: int) -> list[int]:
