@@ -136,7 +136,13 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
         raise DataError(f"{findings}: says {len(names)} verticals; a report needs the findings of exactly one vertical")
     vertical = verticals.load(names.pop())
     labels = taxonomy.load(vertical.folder / "labels.toml")
-    frames = {line.decision.frame for line in lines}
+    counts = Counter(line.decision.frame for line in lines)
+    frames, (often, times) = set(counts), counts.most_common(1)[0]
+    if times > 1:
+        raise DataError(
+            f"{findings}: holds {times} decisions about {often!r}, whose defects would count as often; report each "
+            "prediction by itself, or predict their folders together"
+        )
     called = vertical.frames(decisions.pictures_of(lines)) if vertical.frames else None
     known = _read_truth(truth, labels, frames, called) if truth is not None else ()
     if known and not frames & {finding.frame for finding in known}:
@@ -147,7 +153,7 @@ def report_findings(findings: Path, *, truth: Path | None, store: str | None, pa
     reviews, about_store = _reviews(store, lines)
     facts = vertical.report([_in_codes(line.decision, labels) for line in lines], known, reviews)
     facts |= {"findings": str(findings), "truth": str(truth) if truth else None, "vertical": vertical.name}
-    facts["bundle_hash"] = lines[0].extra.get("bundle_hash", "")
+    facts["bundle_hash"] = ", ".join(sorted({str(line.extra.get("bundle_hash", "")) for line in lines}))
     facts["notes"] = sorted({note for line in lines for note in line.extra.get("notes", ())})
     if used := decisions.used_in_build(lines):
         facts["notes"].append(used)

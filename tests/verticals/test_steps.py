@@ -9,7 +9,7 @@ import pytest
 
 from shared import decisions
 from shared.data import images, ingested
-from shared.errors import ReviewError
+from shared.errors import DataError, ReviewError
 from shared.evaluate import SAMPLES, used_for_building
 from shared.inference import bundle as bundles
 from shared.records import Action, Box, Finding, Review, Sample, Verdict
@@ -83,6 +83,16 @@ def test_a_type_that_the_bundle_calls_by_an_alias_is_the_right_type(
     in_words = tmp_path / "truth.jsonl"
     ingested.write_truth([Finding(f"blowhole/{n:03}.png", "blowhole", 1.0, 1.0) for n in range(40)], in_words)
     assert report_findings(findings, truth=in_words, store=None, page=None)["recall_per_type"]["POR"] == pores
+
+
+def test_two_predictions_in_one_file_are_no_report(plant: Path, pictures: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(pictures / "spot", source)
+    findings = judged(plant, source, tmp_path / "findings.jsonl")
+    assert report_findings(findings, truth=None, store=None, page=None)["bundle_hash"]
+    findings.write_text(findings.read_text() * 2)
+    with pytest.raises(DataError, match=r"holds 2 decisions about '.*report each prediction by itself"):
+        report_findings(findings, truth=None, store=None, page=None)
 
 
 def test_a_report_counts_the_verdicts_about_its_own_findings_and_what_was_taken_back(
