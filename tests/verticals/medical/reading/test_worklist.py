@@ -80,6 +80,7 @@ def test_what_only_cannot_be_excluded_is_shown_as_such_and_never_as_possible() -
     passed = Item("a", "a", "", None, "NEVUS", 0.9, 0.06, reasons=(said,), payload=payload)
     table = telling.set_table(passed)
     heads = [table.index(w) for w in ("possible", "common nevus", "too few cases", "invasive melanoma", "outside")]
+    assert "&lt; 1 %" in table and ">0 %" not in table, "what cannot be excluded is not said to be impossible"
     assert heads == sorted(heads) and table.count("invasive melanoma") == 1 and table.count("possible") == 1
     assert telling.reasons(passed, DISCLAIMER) == [], "what the table says is not said twice"
     bare = Item("a", "a", "", None, "NEVUS", 0.9, 0.06, payload={"facts": {"probabilities": {"NEVUS": 0.9}}})
