@@ -29,7 +29,8 @@ class Timeline:
 
     Attributes:
         picture: ``(rows, columns, 3)`` uint8 RGB, the earliest on the left; each below its words.
-        notes: One sentence per picture: when, whether it could be registered, whether sizes compare.
+        notes: One sentence per picture: when, whether it could be registered, whether sizes compare; and one more
+            where not all are shown.
     """
 
     picture: NDArray[np.uint8]
@@ -54,6 +55,8 @@ def beside(visits: Sequence[Visit], frame: str) -> Timeline:
         tile, note = (base, _when(visit, present)) if visit is present else _laid(visit, present, base)
         tiles.append(_captioned(tile, note.split("; ")))
         notes.append(note)
+    if left := len(visits) - len(shown):
+        notes.append(f"{left} of {len(visits)} pictures of this lesion are not shown here: those between")
     gap = np.full((tiles[0].shape[0], _GAP, 3), 255, np.uint8)
     row = [piece for tile in tiles for piece in (tile, gap)][:-1]
     return Timeline(np.concatenate(row, axis=1), tuple(notes))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,6 +96,9 @@ def test_visits_of_a_lesion_are_found_dated_by_difference_and_laid_side_by_side(
     made = timeline.beside(found, "CASE4")
     assert made.notes[0].startswith("30 days before") and made.notes[1] == "this picture"
     assert made.picture.shape[1] == 2 * 224 + 6
+    many = [replace(found[0], frame=f"v{i}") for i in range(5)] + [found[1]]
+    told = timeline.beside(many, "CASE4").notes
+    assert len(told) == 5 and told[-1].startswith("2 of 6 pictures of this lesion are not shown")
     path, notes = timeline.draw(found, "CASE4", tmp_path)
     assert path.is_file() and notes == made.notes
     assert visits.visits("", "x") == () and visits.visits(str(tmp_path / "a.png"), "x") == ()
