@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.errors import BundleError, DataError, LoupeError, Problem
 from shared.inference import Answers
-from shared.records import Sample, as_json
+from shared.records import Sample, Verdict, as_json
 from shared.serving import messages
 from shared.serving import open_inference_pb2 as pb
 from shared.serving.batching import Overloaded, TooLate
@@ -164,21 +164,26 @@ def outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
 def _made(
     served: Served, answers: Answers, pictures: Any, request_id: str, wanted: tuple[str, ...]
 ) -> Mapping[str, Any]:
-    """Every output by name, as far as it is wanted or counted."""
+    """Every output by name, as far as it is wanted or counted; a picture that shows nothing has no label but that."""
     bundle = served.runtime.bundle
     unsought = [i for i, label in enumerate(bundle.labels) if label in bundle.unsought]
+    blind = [served.judge.blind(picture) for picture in pictures]
+    unseen = np.array([reason is not None for reason in blind], bool)
     made: dict[str, Any] = {
         "probabilities": answers.probabilities,
         "novelty": answers.novelty,
-        "risk": 1.0 - answers.probabilities[:, unsought].sum(1),
-        "label": [bundle.labels[i] for i in answers.probabilities.argmax(1)],
+        "risk": np.where(unseen, 1.0, 1.0 - answers.probabilities[:, unsought].sum(1)),
+        "label": [
+            Verdict.NOT_EXAMINED.value if nothing else bundle.labels[i]
+            for nothing, i in zip(unseen, answers.probabilities.argmax(1), strict=True)
+        ],
         "class_map": answers.class_map,
         "features": answers.features,
     }
     if served.judge.decide is not None and {"verdict", "decision"} & set(wanted):
         possible: Sequence[tuple[str, ...] | None] = answers.possible or [None] * len(pictures)
         decided = [
-            served.judge.decide(_case(served, answers, i, picture, possible[i], request_id))
+            served.judge.decide(_case(served, answers, i, picture, possible[i], blind[i], request_id))
             for i, picture in enumerate(pictures)
         ]
         made["verdict"] = [d.verdict.value for d in decided]
@@ -192,12 +197,12 @@ def _case(
     i: int,
     picture: NDArray[np.uint8],
     possible: tuple[str, ...] | None,
+    reason: str | None,
     request_id: str,
 ) -> Case:
     bundle = served.runtime.bundle
     frame = f"{request_id or 'request'}[{i}]"
     stated = (bundle.ok_label, bundle.threshold, bundle.unsought, served.uncertified)
-    reason = served.judge.blind(picture)
     if reason is not None:
         return Case(frame, (), 0.0, (Problem(frame, reason),), *stated)
     sample = Sample(frame, "", picture.shape[1], picture.shape[0], frame=frame)

@@ -136,10 +136,12 @@ def test_every_answer_carries_bundle_certificate_gate_and_the_verdict_of_the_pol
 
 def test_a_picture_of_one_value_gets_no_other_verdict_than_not_examined(triton: Any) -> None:
     white = np.full((64, 64, 3), 255, np.uint8)
-    outputs = [client.InferRequestedOutput(name) for name in ("verdict", "decision")]
+    outputs = [client.InferRequestedOutput(name) for name in ("verdict", "decision", "label", "risk")]
     answer = triton.infer("small", raw(np.stack([white, texture("ok", 11)])), outputs=outputs)
     first, second = (verdict.decode() for verdict in answer.as_numpy("verdict"))
     assert first == "not_examined" != second
+    assert [label.decode() for label in answer.as_numpy("label")] == ["not_examined", "ok"]
+    assert answer.as_numpy("risk")[0] == 1.0 > answer.as_numpy("risk")[1]
     assert "every pixel has the value 255" in json.loads(answer.as_numpy("decision")[0])["reasons"][0]
 
 
