@@ -40,16 +40,17 @@ class Rate:
         return f"{self.value:.1%} [{self.low:.1%} .. {self.high:.1%}] n={self.n}"
 
 
-def percent(value: float | None, none: str = "no cases") -> str:
+def percent(value: float | None, none: str = "no cases", *, digits: int = 1) -> str:
     """A share from 0 to 1 as a person reads it; ``none`` where it is None or not a number.
 
     0 and 100 % are said of no case and of all alone: two escapes among 5,000 parts are not none.
     """
     if value is None or value != value:
         return none
-    if 0 < value < 0.0005:
-        return "< 0.1 %"
-    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
+    least = 10.0**-digits
+    if 0 < 100 * value < least / 2:
+        return f"< {least:.{digits}f} %"
+    return f"> {100 - least:.{digits}f} %" if 100 - least / 2 <= 100 * value < 100 else f"{100 * value:.{digits}f} %"
 
 
 def proportion(successes: int, n: int) -> Rate:

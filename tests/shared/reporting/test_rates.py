@@ -140,6 +140,7 @@ def test_shares_are_told_with_one_decimal_or_as_missing() -> None:
     assert rates.percent(float("nan"), "not measured") == "not measured"
     assert (rates.percent(2 / 5000), rates.percent(4999 / 5000)) == ("< 0.1 %", "> 99.9 %")
     assert (rates.percent(0.0), rates.percent(1.0), rates.percent(0.0006)) == ("0.0 %", "100.0 %", "0.1 %")
+    assert (rates.percent(0.004, digits=0), rates.percent(0.997, digits=0)) == ("< 1 %", "> 99 %")
 
 
 def test_many_labels_and_groups_take_little_memory() -> None:

@@ -68,17 +68,10 @@ def set_table(item: Item) -> str:
         rows.append(f"<tr>{cells}</tr>")
         rows += [
             f"<tr><td>{escape(URGENCY[node.urgency])}</td><td>{escape(node.name)}</td>"
-            f"<td>{escape(_whole_percent(masses[node.code]))}</td></tr>"
+            f"<td>{escape(percent(masses[node.code], digits=0))}</td></tr>"
             for node in nodes
         ]
     return f"<table class='set'>{''.join(rows)}</table>"
-
-
-def _whole_percent(mass: float) -> str:
-    """A probability from 0 to 1, where 0 and 100 % are said of none and all alone: what is possible is not 0 %."""
-    if 0 < mass < 0.005:
-        return "< 1 %"
-    return "> 99 %" if 0.995 <= mass < 1 else f"{100 * mass:.0f} %"
 
 
 def _parts(item: Item, masses: Mapping[str, float]) -> Iterator[tuple[str, list[str]]]:
