@@ -1,6 +1,6 @@
 """A bundle and labelled images in, its rates on images it has not seen out, each with count and interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from shared.data import blank, copies, sources, splits
 from shared.data.manifest import Manifest, Row
+from shared.data.rgb import Picture
 from shared.errors import DataError, Problem
 from shared.inference import Bundle, Runtime, calibration
 from shared.predict import Blind, predict
+from shared.records import Sample
 from shared.reporting import rates
 from shared.taxonomy import Taxonomy, key
 from shared.vertical import Seen
@@ -47,10 +49,27 @@ def read_table(bundle: Bundle) -> pd.DataFrame:
     return table.reindex(columns=list(dict.fromkeys([*table.columns, *_COLUMNS])), fill_value="")
 
 
-def used_for_building(bundle: Bundle) -> frozenset[str]:
-    """Ids of the Samples that trained the bundle or chose anything about it; its test part is not among them."""
+def used_for_building(bundle: Bundle) -> Callable[[Sample, Picture], bool]:
+    """What tells whether a Sample trained the bundle or chose anything about it; its test part did neither.
+
+    A Sample is known by its id; a whole picture also by its look, since one that came another way (saved anew, inside
+    of a DICOM object) has another id.
+    """
     table = read_table(bundle)
-    return frozenset(table.loc[table["split"] != "test", "id"])
+    used, bits = table[table["split"] != "test"], telling_bits(bundle.card)
+    ids, hashed = frozenset(used["id"]), _first_hashes(used)
+
+    def known(sample: Sample, picture: Picture) -> bool:
+        if sample.id in ids or sample.window is not None:
+            return sample.id in ids
+        return bool(copies.known(copies.thumbnail(picture)[None], hashed, bits)[0] >= 0)
+
+    return known
+
+
+def _first_hashes(table: pd.DataFrame) -> NDArray[np.uint64]:
+    """Hashes ``(m,)`` of the pictures as they lie, of those rows that have one."""
+    return np.array([copies.read(text)[0] for text in table["picture"] if text], np.uint64)
 
 
 def unseen(bundle: Bundle, manifest: Manifest) -> tuple[Row, ...]:
@@ -103,7 +122,7 @@ def _near(used: pd.DataFrame, manifest: Manifest, bits: int) -> tuple[NDArray[np
         return found, np.zeros((0, 2), np.int64)
     small = splits.thumbnails(manifest)
     decoded = [i for i, row in enumerate(manifest.rows) if small[row.sample.id] is not None]
-    known = np.array([copies.read(text)[0] for text in used["picture"] if text], np.uint64)
+    known = _first_hashes(used)
     if decoded:
         stack = np.stack([picture for i in decoded if (picture := small[manifest.rows[i].sample.id]) is not None])
         found[decoded] = copies.known(stack, known, bits) >= 0

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,10 +26,22 @@ NEAREST = 3
 Picture = NDArray[np.uint8]
 Blind = Callable[[Picture], str | None]
 """Why a whole picture shows nothing, one sentence; None where it shows something."""
+Built = Callable[[Sample, Picture], bool]
+"""Whether the bundle was built on what is seen in a Sample."""
+
+
+def _unasked(sample: Sample, picture: Picture) -> bool:
+    return False
 
 
 def predict(
-    runtime: Runtime, samples: Sequence[Sample], folder: Path, *, maps: bool = True, blind: Blind = blank.why
+    runtime: Runtime,
+    samples: Sequence[Sample],
+    folder: Path,
+    *,
+    maps: bool = True,
+    blind: Blind = blank.why,
+    built: Built = _unasked,
 ) -> Iterator[Seen | Problem]:
     """Look at every Sample.
 
@@ -38,6 +51,7 @@ def predict(
         folder: Where the Samples' paths start.
         maps: Whether to compute class maps (needed to say where a finding is).
         blind: What is asked of every whole picture before the model is.
+        built: What tells :attr:`shared.vertical.Seen.in_build`.
 
     Yields:
         For each Sample in its order what was seen, or a Problem whose ``where`` is the Sample's id: it cannot be read,
@@ -49,18 +63,25 @@ def predict(
         tqdm(total=len(samples), desc="looking", unit="image", disable=None, leave=False) as bar,
     ):
         waiting = iter(chunks)
-        queue = [(chunk, _decode(pool, chunk, folder, blind)) for chunk in islice(waiting, 2)]
+        queue = [(chunk, _decode(pool, chunk, folder, blind, built)) for chunk in islice(waiting, 2)]
         while queue:
             chunk, futures = queue.pop(0)
-            queue += [(later, _decode(pool, later, folder, blind)) for later in islice(waiting, 1)]
-            yield from answers(runtime, chunk, [future.result() for future in futures], maps=maps)
+            queue += [(later, _decode(pool, later, folder, blind, built)) for later in islice(waiting, 1)]
+            pictures, known = zip(*(future.result() for future in futures), strict=True)
+            for answer, taught in zip(answers(runtime, chunk, pictures, maps=maps), known, strict=True):
+                yield replace(answer, in_build=True) if taught and isinstance(answer, Seen) else answer
             bar.update(len(chunk))
 
 
 def _decode(
-    pool: ThreadPoolExecutor, chunk: Sequence[Sample], folder: Path, blind: Blind
-) -> list[Future[Picture | Problem]]:
-    return [pool.submit(_read, sample, folder, blind) for sample in chunk]
+    pool: ThreadPoolExecutor, chunk: Sequence[Sample], folder: Path, blind: Blind, built: Built
+) -> list[Future[tuple[Picture | Problem, bool]]]:
+    return [pool.submit(_looked_up, sample, folder, blind, built) for sample in chunk]
+
+
+def _looked_up(sample: Sample, folder: Path, blind: Blind, built: Built) -> tuple[Picture | Problem, bool]:
+    picture = _read(sample, folder, blind)
+    return picture, not isinstance(picture, Problem) and built(sample, picture)
 
 
 def _read(sample: Sample, folder: Path, blind: Blind) -> Picture | Problem:
@@ -107,6 +128,7 @@ def cases(
     skipped: Mapping[str, float],
     problems: Sequence[Problem],
     blind: Blind = blank.why,
+    built: Built = _unasked,
     groups: Mapping[str, str] | None = None,
 ) -> Iterator[Case]:
     """Look at every Sample and put together what belongs to one frame.
@@ -119,6 +141,7 @@ def cases(
         problems: What could not be read before, ``where`` being the frame; one about a frame without Samples becomes
             a case of its own, so that nothing is silently missing from the answers.
         blind: What is asked of every whole picture before the model is.
+        built: What tells :attr:`shared.vertical.Seen.in_build`.
         groups: What a frame shows, by frame, where it is not one of its own.
     """
     known = groups or {}
@@ -130,7 +153,7 @@ def cases(
     for sample in samples:
         frames[sample.frame].append(sample)
     ordered = [sample for members in frames.values() for sample in members]
-    answers = predict(runtime, ordered, folder, blind=blind)
+    answers = predict(runtime, ordered, folder, blind=blind, built=built)
     bundle = runtime.bundle
     limit = (bundle.card.get("novelty") or {}).get("limit")
     stated = (bundle.ok_label, bundle.threshold, bundle.unsought, uncertified(bundle), limit)

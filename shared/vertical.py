@@ -52,6 +52,7 @@ class Seen:
         possible: Labels of the prediction set, which holds the true one as often as the bundle promises; None where
             the bundle promises nothing.
         nearest: Training images that look most like it, the most similar first: path, label and similarity.
+        in_build: Whether the bundle was built on it or on a copy of it, as far as that was asked.
     """
 
     sample: Sample
@@ -60,6 +61,7 @@ class Seen:
     class_map: Any = None
     possible: tuple[str, ...] | None = None
     nearest: tuple[Mapping[str, Any], ...] = ()
+    in_build: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def answered(
     runtime: Runtime, found: Ingested, folder: Path, policy: Path | None
 ) -> Iterator[tuple[Decision, dict[str, Any]]]:
     """Every frame's decision, and the line about it."""
-    vertical, used = vertical_of(runtime.bundle), used_for_building(runtime.bundle)
+    vertical = vertical_of(runtime.bundle)
     blind = (vertical and vertical.blind) or blank.why
     for case in cases(
         runtime,
@@ -29,6 +29,7 @@ def answered(
         skipped=found.skipped,
         problems=found.problems,
         blind=blind,
+        built=used_for_building(runtime.bundle),
         groups=found.groups,
     ):
         decision = _decide(vertical, case, policy)
@@ -36,7 +37,7 @@ def answered(
             "vertical": runtime.bundle.vertical,
             "bundle_hash": runtime.bundle.hash,
             "notes": _notes(runtime.bundle, case),
-            "used_in_build": any(seen.sample.id in used for seen in case.seen),
+            "used_in_build": any(seen.in_build for seen in case.seen),
         }
         yield decision, decisions.line(decision, case, folder, **extra)
 

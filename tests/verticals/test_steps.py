@@ -10,7 +10,7 @@ import pytest
 from shared import decisions
 from shared.data import images, ingested
 from shared.errors import DataError, ReviewError
-from shared.evaluate import SAMPLES, used_for_building
+from shared.evaluate import SAMPLES, read_table
 from shared.inference import bundle as bundles
 from shared.records import Action, Box, Finding, Review, Sample, Verdict
 from shared.review.items import Item
@@ -26,10 +26,26 @@ def test_answers_about_pictures_that_built_the_bundle_are_marked(bundle: Path, p
     out = tmp_path / "findings.jsonl"
     predict_source(bundle, pictures / "spot", out, policy=None, threads=1, lines_to_stdout=False)
     table = pd.read_csv(bundle / SAMPLES, dtype="string")
-    used = used_for_building(bundles.load(bundle))
-    assert used == frozenset(table["id"][table["split"].isin(["train", "validation"])])
-    marked = [line.extra["used_in_build"] for line in decisions.read(out)]
-    assert len(marked) == 40 and 0 < marked.count(False) < marked.count(True)
+    used = set(table["id"][table["split"].isin(["train", "validation"])])
+    named = {f.name: images.content_hash(f)[:16] in used for f in (pictures / "spot").iterdir()}
+    marked = {Path(line.decision.frame).name: line.extra["used_in_build"] for line in decisions.read(out)}
+    assert len(marked) == 40 and all(marked[name] for name, taught in named.items() if taught)
+    assert 0 < list(marked.values()).count(False) < 40, "the test part is no part of the build"
+
+
+def test_a_copy_of_what_built_the_bundle_is_known_however_it_was_saved(
+    bundle: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """An ingest gives a photograph another name, another format and another id."""
+    used = set(read_table(bundles.load(bundle)).query("split == 'train'")["id"])
+    taught = [f for f in sorted((pictures / "ok").iterdir()) if images.content_hash(f)[:16] in used][:5]
+    for file in taught:
+        cv2.imwrite(str(tmp_path / f"{file.stem}.jpg"), cv2.flip(cv2.imread(str(file)), 1))
+    cv2.imwrite(str(tmp_path / "new.jpg"), texture("ok", 7777))
+    out = tmp_path / "out" / "findings.jsonl"
+    predict_source(bundle, tmp_path, out, policy=None, threads=1, lines_to_stdout=False)
+    marked = {line.decision.frame: line.extra["used_in_build"] for line in decisions.read(out)}
+    assert marked == {**{f"{f.stem}.jpg": True for f in taught}, "new.jpg": False}
 
 
 def test_an_evaluation_scores_no_picture_that_a_prediction_would_not_examine(plant: Path, tmp_path: Path) -> None:
