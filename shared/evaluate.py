@@ -1,5 +1,6 @@
 """A bundle and labelled images in, its rates on images it has not seen out, each with count and interval."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.data import blank, copies, sources, splits
+from shared.data import blank, copies, images, sources, splits
 from shared.data.manifest import Manifest, Row
 from shared.data.rgb import Picture
 from shared.errors import DataError, Problem
@@ -150,7 +151,12 @@ def cautions(bundle: Bundle, manifest: Manifest) -> list[str]:
 
 
 def evaluate(
-    runtime: Runtime, data: Path, *, taxonomy: Taxonomy | None = None, blind: Blind = blank.why
+    runtime: Runtime,
+    data: Path,
+    *,
+    taxonomy: Taxonomy | None = None,
+    blind: Blind = blank.why,
+    gate: Blind | None = None,
 ) -> tuple[dict[str, Any], list[tuple[Row, Seen | Problem]], tuple[Problem, ...]]:
     """Measure a bundle on the images of ``data`` that it has not seen.
 
@@ -160,6 +166,8 @@ def evaluate(
         taxonomy: The vertical's labels, where the bundle has a vertical; brings the words of ``data`` and of the bundle
             together.
         blind: What is asked of every whole picture before the model is, as in a prediction.
+        gate: What stands before a prediction; its refusals are counted in the cautions, and the images stay in the
+            rates, which are those of the model.
 
     Returns:
         The facts that ``loupe evaluate --json`` prints, for each image what was seen or why it was not examined (it is
@@ -192,12 +200,25 @@ def evaluate(
         "at_threshold": _at_threshold(runtime.bundle, labels, probabilities, groups),
         "used_for_building": len(manifest.rows) - len(fresh),
         "not_examined": len(failed),
-        "cautions": cautions(runtime.bundle, manifest),
+        "cautions": [*cautions(runtime.bundle, manifest), *_below(gate, manifest, [row for row, _ in seen])],
         "bundle_hash": runtime.bundle.hash,
         "data_hash": manifest.hash,
         "backbone": runtime.bundle.card["backbone"],
     }
     return facts, answers, (*problems, *foreign, *failed)
+
+
+def _below(gate: Blind | None, manifest: Manifest, rows: Sequence[Row]) -> list[str]:
+    """How many of the images a prediction would not examine, and the commonest reason."""
+    asked = [row for row in rows if row.sample.window is None] if gate else []
+    reasons = [why for row in asked if gate and (why := gate(images.read(manifest.file(row.sample))))]
+    if not reasons:
+        return []
+    (usual, times), *_ = Counter(reasons).most_common()
+    return [
+        f"{len(reasons)} of the {len(rows)} images in these rates would stay NOT EXAMINED in a prediction, {times} of "
+        f"them so: {usual}"
+    ]
 
 
 def _known_labels(

@@ -112,6 +112,8 @@ class Vertical:
         notice: What must stand with every answer, wherever it is shown; empty where nothing must.
         blind: ``(picture) -> sentence``: why a whole picture ``(height, width, 3)`` shows nothing and no model is asked
             about it, None where it shows something; absent, only a picture of one single value does not.
+        gate: ``(picture) -> sentence``: why ``ingest`` lets a whole picture be scored by nothing, None where it may be;
+            an evaluation, which comes without it, tells how many such pictures it counts.
         frames: ``(pictures) -> frames``: pictures of the findings by their frame in, the frames of each file by the
             name that it had before ``ingest`` out; absent where frames are called as their files are.
     """
@@ -127,4 +129,5 @@ class Vertical:
     always_ingest: bool = False
     notice: str = ""
     blind: Callable[[NDArray[np.uint8]], str | None] | None = None
+    gate: Callable[[NDArray[np.uint8]], str | None] | None = None
     frames: Callable[[Mapping[str, Path]], Mapping[str, Sequence[str]]] | None = None

@@ -30,7 +30,9 @@ def evaluate_bundle(bundle: Path, data: Path, policy: Path | None) -> dict[str, 
     vertical = vertical_of(runtime.bundle)
     labels = taxonomy.load(vertical.folder / "labels.toml") if vertical else None
     blind = (vertical and vertical.blind) or blank.why
-    facts, answers, problems = evaluate(runtime, data, taxonomy=labels, blind=blind)
+    facts, answers, problems = evaluate(
+        runtime, data, taxonomy=labels, blind=blind, gate=vertical.gate if vertical else None
+    )
     facts["left_out"] = [str(p) for p in problems]
     facts["certificate"] = (runtime.bundle.card["certificate"] or {}).get("sentence")
     facts["vertical"] = vertical.name if vertical else ""

@@ -84,6 +84,18 @@ def test_mirrored_and_turned_copies_of_what_it_was_built_on_are_not_unseen(
     assert {Path(row.sample.path).stem for row, _ in seen} >= {f"m{seed}" for seed in test}
 
 
+def test_pictures_that_a_gate_would_refuse_are_in_the_rates_and_told(made: Path, scenes: Path, tmp_path: Path) -> None:
+    for seed in range(2000, 2003):
+        write(tmp_path, f"{seed}.png", photo(seed), seed)
+    refused = images.read(next(tmp_path.rglob("2001.png")))
+    facts, _, _ = evaluate(
+        Runtime.open(made, threads=1), tmp_path, gate=lambda p: "too dark" if np.array_equal(p, refused) else None
+    )
+    (told,) = (text for text in facts["cautions"] if "NOT EXAMINED" in text)
+    assert facts["n"] == 3 and facts["not_examined"] == 0
+    assert told == "1 of the 3 images in these rates would stay NOT EXAMINED in a prediction, 1 of them so: too dark"
+
+
 def test_parts_that_look_alike_in_a_fixture_are_measured_and_taught_and_it_is_said(cache: Path, tmp_path: Path) -> None:
     """Hashes of 96 pixels with one small pit differ in a bit or two: the build says so, and those after it hear it."""
     still = cv2.resize(np.random.default_rng(0).normal(128, 40, (6, 6)), (96, 96), interpolation=cv2.INTER_CUBIC)

@@ -5,6 +5,7 @@ from pathlib import Path
 from shared.vertical import Vertical
 from verticals.medical.decide import decide
 from verticals.medical.ingest import ingest
+from verticals.medical.photograph import gate
 from verticals.medical.reading.known import frames
 from verticals.medical.report import report
 from verticals.medical.synth import synth
@@ -21,5 +22,6 @@ VERTICAL = Vertical(
     samples="pictures of patients",
     always_ingest=True,
     notice=DISCLAIMER,
+    gate=gate.unfit,
     frames=frames,
 )

@@ -34,12 +34,16 @@ def decided(picture: np.ndarray, folder: Path) -> tuple[Verdict, str, int]:
 def test_a_good_picture_passes_and_says_that_it_was_checked(tmp_path: Path) -> None:
     verdict, reasons, findings = decided(lesion(), tmp_path)
     assert verdict is Verdict.PASS and findings == 1 and "not checked" not in reasons
+    assert VERTICAL.gate is not None and VERTICAL.gate(lesion()) is None
 
 
 def test_a_blurred_picture_is_not_examined_with_advice_and_without_a_score(tmp_path: Path) -> None:
     verdict, reasons, findings = decided(cv2.GaussianBlur(lesion(), (0, 0), 12), tmp_path)
     assert verdict is Verdict.NOT_EXAMINED and findings == 0
     assert "blurry" in reasons and "take it again" in reasons and "0.001" not in reasons
+    assert VERTICAL.gate is not None
+    assert "blurry" in str(VERTICAL.gate(cv2.GaussianBlur(lesion(), (0, 0), 12))), "an evaluation hears the same"
+    assert "full size" in str(VERTICAL.gate(lesion()[:20, :20]))
 
 
 def test_a_picture_of_leaves_is_not_examined_as_skin(tmp_path: Path) -> None:
