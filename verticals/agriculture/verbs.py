@@ -112,13 +112,17 @@ def zones(
 @click.option("--keep-off", type=FILE, help="Water, neighbours: polygons, lines or points that no section may touch; "
               "kept with MAP for every later order.")  # fmt: skip
 @click.option("--keep-off-m", type=float, default=0.0, show_default=True, help="Metres to stay away from them.")
+@click.option("--product", default="", help="What is sprayed, as the terminal and the order show it.")
+@click.option("--farm", default="", help="Whose field it is, likewise.")
+@click.option("--customer", default="", help="Whose order it is, likewise.")
 @boundary_option
 @click.option("-o", "out", type=FILE, required=True, help="Folder of the prescription; its figures go to OUT.json.")
 @json_option
 def prescribe(
     field_map: Path, machine: str, threshold: float | None, recall: float, targets: tuple[str, ...], form: str,
     terminal: str, unexamined: Any, heading: float | None, store: str | None, policy: Path | None,
-    keep_off: Path | None, keep_off_m: float, boundary: Path | None, out: Path, as_json: bool,
+    keep_off: Path | None, keep_off_m: float, product: str, farm: str, customer: str, boundary: Path | None,
+    out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Turn a MAP into a spot-spray prescription for a named sprayer.
 
@@ -128,7 +132,7 @@ def prescribe(
     from verticals.agriculture.decide import read_policy
     from verticals.agriculture.mapping.field_map import FieldMap
     from verticals.agriculture.viewing import keep_off as keeping
-    from verticals.agriculture.viewing import outlines, prescriptions
+    from verticals.agriculture.viewing import orders, outlines, prescriptions
 
     opened = FieldMap.open(field_map)
     if keep_off is not None:
@@ -142,7 +146,8 @@ def prescribe(
     outline = outlines.outline(opened, boundary)
     ground = prescriptions.ground(opened, outline, wish, _said(opened, store) if store else ())
     made = prescriptions.prescribe(opened, ground, wish)
-    facts = prescriptions.order(made, ground, out, form, terminal, more={"remarks": outline.remarks})
+    names = {"product": product, "farm": farm, "customer": customer}
+    facts = orders.order(made, ground, out, form, terminal, names=names, more={"remarks": outline.remarks})
     tell(facts, prescriptions.told(facts), as_json)
 
 

@@ -8,6 +8,7 @@ import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -92,6 +93,22 @@ def test_a_prescription_saves_what_a_narrow_section_can_and_a_persons_word_takes
     less = facts(*line, "--machine", "spot_50cm_1m_zone", "-o", tmp_path / "less")
     assert less["hectares"]["sprayed"] == pytest.approx(20 * 14 / 1e4, rel=0.12)
     assert "zones as a person judged them: 1, for certain" in less["remarks"]
+
+
+def test_an_order_says_what_is_sprayed_whose_field_it_is_and_when_it_does_not(drawn: Path, tmp_path: Path) -> None:
+    line = ("prescribe", drawn, "--machine", "spot_50cm_1m_zone", "--threshold", "0.5", "-o", tmp_path / "rx")
+    plain = facts(*line)
+    assert "product" not in plain and any("names no product" in remark for remark in plain["remarks"])
+    facts(*line, "--product", "Mandipropamid 250 SC", "--farm", "Hof Süd", "--customer", "Moor eG")
+    kept = json.loads((tmp_path / "rx.json").read_text())
+    assert (kept["product"], kept["farm"], kept["customer"]) == ("Mandipropamid 250 SC", "Hof Süd", "Moor eG")
+    assert not any("names no product" in remark for remark in kept["remarks"])
+    root = ElementTree.parse(tmp_path / "rx/TASKDATA/TASKDATA.XML").getroot()
+    assert {tag: root.find(tag).get("B") for tag in ("PDT", "FRM", "CTR")} == {
+        "PDT": "Mandipropamid 250 SC", "FRM": "Hof Süd", "CTR": "Moor eG",
+    }  # fmt: skip
+    done = run(*line, "--product", "x" * 33)
+    assert done.returncode == 2 and "product has 33 characters; allowed are 1 to 32" in done.stderr
 
 
 def test_no_section_opens_within_the_strip_along_water_in_this_order_and_in_later_ones(

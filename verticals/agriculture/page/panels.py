@@ -12,8 +12,8 @@ from shared.errors import LoupeError
 from shared.records import Review
 from shared.review import texts
 from verticals.agriculture.irrigation.advice import NOT_CLAIMED
-from verticals.agriculture.spraying import machine, terminal_profiles
-from verticals.agriculture.viewing import charts, prescriptions, watering, wording
+from verticals.agriculture.spraying import isoxml_files, machine, terminal_profiles
+from verticals.agriculture.viewing import charts, orders, prescriptions, watering, wording
 from verticals.agriculture.viewing.scenes import Scene
 from verticals.agriculture.viewing.targets import usual
 
@@ -69,14 +69,15 @@ def spraying(on: Scene, path: str, changed: float, standing: dict[int, Review], 
 def _export(made: prescriptions.Prescribed, laid: prescriptions.Ground, path: str, *, judged: int, zones: int) -> None:
     """Write the files in a person's name, and say whether the terminal would take them."""
     terminals = terminal_profiles.profiles()
-    form = st.selectbox("Format", list(prescriptions.FORMATS))
+    form = st.selectbox("Format", list(orders.FORMATS))
     wanted = "shp" if form == "shp" else "isoxml"
     able = [k for k, t in terminals.items() if t.format == wanted] if form != "gpkg" else []
-    usual = prescriptions.FORMATS[form]
+    usual = orders.FORMATS[form]
     # Over the whole width: beside another box the names are cut before their version.
     key = st.selectbox("Terminal", able, able.index(usual) if usual in able else None,
                        format_func=lambda k: terminals[k].name, disabled=not able)  # fmt: skip
     out = Path(st.text_input("Folder", str(Path(path).with_name(f"{Path(path).name}-prescription-{form}"))))
+    product = st.text_input("Product", max_chars=isoxml_files.TEXT, key="product", placeholder="what is in the tank")
     who = st.session_state["reviewer"].strip()
     st.caption(texts.plain(wording.ordered(who, judged, zones)))
     pressed = st.button("Export the prescription", type="primary", key="export", width="stretch", disabled=not who)
@@ -84,7 +85,7 @@ def _export(made: prescriptions.Prescribed, laid: prescriptions.Ground, path: st
         return
     try:
         more = {"ordered_by": who, "zones": zones, "zones_judged": judged}
-        done = prescriptions.order(made, laid, out, form, key or "", more=more)
+        done = orders.order(made, laid, out, form, key or "", names={"product": product}, more=more)
     except LoupeError as error:
         st.error(texts.plain(str(error)))
         return

@@ -29,7 +29,8 @@ VOLUME_PER_AREA_DDI, MASS_PER_AREA_DDI = 1, 6
 RAW_PER_L_HA, RAW_PER_KG_HA = 10_000, 100
 """1 l/ha = 1e6 mm3 / 1e4 m2 = 100 mm3/m2 = 10,000 x 0.01; 1 kg/ha = 1e6 mg / 1e4 m2 = 100 mg/m2."""
 OFF, SPRAYED = 0, 1
-_TEXT = 32
+TEXT = 32
+"""Characters of a name that a terminal takes."""
 _GRID_NAME = "GRD00000"
 _WGS84 = "EPSG:4326"
 _EXTRA = "agriculture"
@@ -74,13 +75,13 @@ class TaskNames:
 
     def __post_init__(self) -> None:
         for name in ("field", "customer", "farm", "product"):
-            if not 1 <= len(getattr(self, name)) <= _TEXT:
-                raise DataError(f"task: {name} has {len(getattr(self, name))} characters; allowed are 1 to {_TEXT}")
+            if not 1 <= len(getattr(self, name)) <= TEXT:
+                raise DataError(f"task: {name} has {len(getattr(self, name))} characters; allowed are 1 to {TEXT}")
 
 
 def named(field: str) -> TaskNames:
     """Names of a task with the field's, cut where a terminal would; farm and customer are the site's to add."""
-    return TaskNames(field=field.strip()[:_TEXT].strip() or "field")
+    return TaskNames(field=field.strip()[:TEXT].strip() or "field")
 
 
 def raw_value(rate: float, *, mass: bool = False) -> int:

@@ -1,7 +1,6 @@
-"""A field map and a wish in, the spray plan with its savings-recall curve out; and the files a terminal reads."""
+"""A field map and a wish in, the spray plan with its savings-recall curve out."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,27 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from shared import atomic
-from shared.config import did_you_mean
 from shared.errors import ConfigError, DataError
 from verticals.agriculture.decide import AgriculturePolicy, read_policy
 from verticals.agriculture.mapping.field_map import FieldMap
-from verticals.agriculture.spraying import isoxml_files, layers, terminals
+from verticals.agriculture.spraying import layers
 from verticals.agriculture.spraying.grid import SwathGrid, burn, lay
 from verticals.agriculture.spraying.machine import Machine, load, named, profiles
 from verticals.agriculture.spraying.map_layers import MapLayers, map_layers
 from verticals.agriculture.spraying.plan import SprayPlan, Unexamined, spray_plan
 from verticals.agriculture.spraying.provenance import Provenance
 from verticals.agriculture.spraying.savings import SavingsCurve, savings_curve
-from verticals.agriculture.spraying.terminal_profiles import Terminal
-from verticals.agriculture.spraying.terminal_profiles import named as terminal_named
-from verticals.agriculture.viewing import keep_off, ordered, targets
+from verticals.agriculture.viewing import keep_off, targets
 from verticals.agriculture.viewing.outlines import Outline
 
-FORMATS: Mapping[str, str] = {
-    "isoxml3": "isoxml_v3", "isoxml3-type2": "isoxml_v3", "isoxml4": "isoxml_v4", "shp": "shapefile", "gpkg": "",
-}  # fmt: skip
-"""What is written, and the terminal it is checked for where none is named; a GeoPackage is for no terminal."""
 _LIKELY = 0.5
 
 
@@ -188,83 +179,6 @@ def prescribe(field_map: FieldMap, on: Ground, wish: Wish) -> Prescribed:
     recall = _recall_at(on.curve, threshold)
     remarks = (*said, *targets.remarks(field_map, on.layers.targets, wish.policy), *on.remarks, *plan.remarks)
     return Prescribed(plan, threshold, recall, named_machine, field_map.folder, on.name, remarks)
-
-
-def write(made: Prescribed, out: Path, form: str, terminal: str = "") -> tuple[Terminal | None, tuple[str, ...]]:
-    """Write a prescription as a folder, whole or not at all, and ask whether its terminal would take it.
-
-    Args:
-        made: The prescription.
-        out: Folder, made or replaced: ``TASKDATA``, ``RX.shp`` with its parts, or ``prescription.gpkg``.
-        form: Of :data:`FORMATS`.
-        terminal: Key of a terminal profile; empty takes the usual one of the format.
-
-    Returns:
-        The terminal (None for a GeoPackage), and why it would refuse the files; nothing is written where it would.
-
-    Raises:
-        ConfigError: The format or the terminal is not known, or they do not go together.
-    """
-    if form not in FORMATS:
-        raise ConfigError(f"format {form!r} is not written; {did_you_mean(form, list(FORMATS))}")
-    if form == "gpkg":
-        with atomic.folder(out) as temporary:
-            layers.write_geopackage(made.plan, temporary / "prescription.gpkg", made.provenance)
-        return None, ()
-    profile = terminal_named(terminal or FORMATS[form])
-    if (profile.format == "shp") != (form == "shp"):
-        raise ConfigError(f"{profile.name} takes {profile.format}, not {form}; name a format that it takes")
-    if form == "shp":
-        layers.write_shapefile(made.plan, out, profile)
-        return profile, ()
-    with atomic.folder(out) as temporary:
-        task = isoxml_files.write_task(
-            made.plan, temporary / "task", made.provenance, names=isoxml_files.named(made.name),
-            version="4.3" if form == "isoxml4" else "3.3", grid_type=2 if form == "isoxml3-type2" else 1,
-        )  # fmt: skip
-        refusals = terminals.check(task, profile)
-        if refusals:
-            raise DataError(f"{out}: {profile.name} would refuse it: {'; '.join(refusals)}")
-        (task / "TASKDATA").replace(temporary / "TASKDATA")
-        task.rmdir()
-    return profile, ()
-
-
-def order(
-    made: Prescribed, on: Ground, out: Path, form: str, terminal: str = "", *, more: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write a prescription, and its figures beside it as ``OUT.json``: what a person signs and can show later.
-
-    The map notes what was prescribed on it, so that a walk asks about the same threshold and targets.
-
-    Args:
-        made: The prescription.
-        on: What it was made on.
-        out: As in :func:`write`.
-        form: Likewise.
-        terminal: Likewise.
-        more: Further figures, e.g. who ordered it; ``remarks`` are added to the others.
-
-    Returns:
-        What stands in the file.
-
-    Raises:
-        ConfigError: As :func:`write`.
-        DataError: The terminal would refuse the files.
-    """
-    profile, _ = write(made, out, form, terminal)
-    found = facts(made, on)
-    remarks = [*found["remarks"], *more.get("remarks", ())]
-    found |= {
-        **more,
-        "remarks": remarks,
-        "files": str(out),
-        "format": form,
-        "terminal": profile.name if profile else "",
-    }
-    atomic.write(out.with_name(f"{out.name}.json"), json.dumps(found, indent=2) + "\n")
-    ordered.keep(made.folder, found)
-    return found
 
 
 def sprayed(made: Prescribed) -> Any:

@@ -118,7 +118,7 @@ def ordered(who: str, judged: int, count: int) -> str:
 
 
 def exported(facts: Mapping[str, Any]) -> str:
-    """Where the files are, and what was found about their terminal; of :func:`prescriptions.order`."""
+    """Where the files are, and what was found about their terminal; of :func:`orders.order`."""
     name = facts["terminal"]
     checked = f"no reason found why {name} would refuse it" if name else "for a GIS; no terminal was asked"
     return f"Written to {facts['files']}, its figures to {facts['files']}.json. Terminal check: {checked}."
