@@ -4,6 +4,8 @@ Prints its port.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from tritonclient.grpc import service_pb2 as pb
@@ -15,12 +17,21 @@ async def main() -> None:
     async def infer(request: pb.ModelInferRequest, context: grpc.aio.ServicerContext) -> pb.ModelInferResponse:
         return answer
 
+    streamed = pb.ModelStreamInferResponse(infer_response=answer)
+
+    async def stream(requests: AsyncIterator[pb.ModelInferRequest], context: grpc.aio.ServicerContext) -> Any:
+        async for _ in requests:
+            yield streamed
+
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", 2**26)])
     method = grpc.unary_unary_rpc_method_handler(
         infer, pb.ModelInferRequest.FromString, pb.ModelInferResponse.SerializeToString
     )
-    service = "inference.GRPCInferenceService"
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"ModelInfer": method}),))
+    stream_method = grpc.stream_stream_rpc_method_handler(
+        stream, pb.ModelInferRequest.FromString, pb.ModelStreamInferResponse.SerializeToString
+    )
+    service, methods = "inference.GRPCInferenceService", {"ModelInfer": method, "ModelStreamInfer": stream_method}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     await server.start()
     await server.wait_for_termination()

@@ -1,14 +1,14 @@
 """What the server costs over the runtime in the same process, and what it does with 64 clients at once.
 
-    python benchmarks/serving.py BUNDLE PHOTOGRAPHS/SET/images [--images 200] [--apart]
+    python benchmarks/serving.py BUNDLE PHOTOGRAPHS/SET/images [--images 200] [--apart] [--stream]
 
 The client is tritonclient, on the same machine and cores; with ``--apart`` the server and the runtime in the process
 have one core, each in its turn, and the clients another one, as if they were on another machine. Latency: one image,
 the runtime and the server in turn, so that both meet the same load. Throughput: all images through the runtime in
 batches of 16, then through the server by 64 clients of which each waits for its answer; both as often as ``--rounds``
-says, in turn. Then the same 64 clients ask an empty server, grpc.aio's with one method that answers a few bytes at
-once: what a core spends on that and on the model in batches is what a server with nothing of its own would give.
-Prints Markdown.
+says, in turn. With ``--stream`` each client has one stream for all of its requests instead of a call for each. Then
+the same 64 clients ask an empty server, grpc.aio's with one method that answers a few bytes at once: what a core spends
+on that and on the model in batches is what a server with nothing of its own would give. Prints Markdown.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import cv2
@@ -68,7 +69,7 @@ def encoded_latency(client: triton.InferenceServerClient, name: str, pictures: l
     return found
 
 
-async def crowd(where: str, name: str, pictures: list, together: int) -> tuple[float, float]:
+async def crowd(where: str, name: str, pictures: list, together: int, streamed: bool) -> tuple[float, float]:
     """Images per second by 64 clients that share the work, and the share of the cores that the clients took."""
     todo = iter([pictures[i : i + together] for i in range(0, len(pictures), together)])
     async with triton_aio.InferenceServerClient(where) as client:
@@ -77,8 +78,22 @@ async def crowd(where: str, name: str, pictures: list, together: int) -> tuple[f
             for some in todo:
                 await client.infer(name, request(*some))
 
+        async def one_stream() -> None:
+            answered = asyncio.Semaphore(1)
+
+            async def asks() -> AsyncIterator[dict]:
+                for some in todo:
+                    await answered.acquire()
+                    yield {"model_name": name, "inputs": request(*some)}
+                await answered.acquire()
+
+            async for _, error in client.stream_infer(asks()):
+                if error is not None:
+                    raise error
+                answered.release()
+
         start, own = time.perf_counter(), time.process_time()
-        await asyncio.gather(*(one() for _ in range(CLIENTS)))
+        await asyncio.gather(*((one_stream if streamed else one)() for _ in range(CLIENTS)))
         seconds, own = time.perf_counter() - start, time.process_time() - own
         return len(pictures) / seconds, own / seconds / cores.available()
 
@@ -104,7 +119,7 @@ def spent(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def empty_call(pictures: list, together: int, within: set[int], beside: set[int]) -> float:
+def empty_call(pictures: list, together: int, streamed: bool, within: set[int], beside: set[int]) -> float:
     """Seconds of a core that an empty server takes for one request of 64 clients that ask at once."""
     keep_to(within)
     line = [sys.executable, str(Path(__file__).with_name("empty_server.py"))]
@@ -112,10 +127,10 @@ def empty_call(pictures: list, together: int, within: set[int], beside: set[int]
         try:
             where = f"127.0.0.1:{int(server.stdout.readline())}"
             keep_to(beside)
-            asyncio.run(crowd(where, "empty", pictures, together))
+            asyncio.run(crowd(where, "empty", pictures, together, streamed))
             before, rounds = spent(server.pid), 10
             for _ in range(rounds):
-                asyncio.run(crowd(where, "empty", pictures, together))
+                asyncio.run(crowd(where, "empty", pictures, together, streamed))
             return (spent(server.pid) - before) / (rounds * math.ceil(len(pictures) / together))
         finally:
             server.terminate()
@@ -128,6 +143,7 @@ def main() -> None:
     parser.add_argument("--images", dest="count", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--together", type=int, default=1, help="images of one request, where 64 clients ask at once")
+    parser.add_argument("--stream", action="store_true", help="a stream to each of the 64 clients")
     parser.add_argument("--apart", action="store_true", help="the clients on a core of their own")
     options = parser.parse_args()
     side = 224
@@ -153,7 +169,7 @@ def main() -> None:
                 keep_to(inside)
                 own_rate = alone(runtime, pictures)
                 keep_to(outside)
-                rounds.append((own_rate, *asyncio.run(crowd(where, name, pictures, options.together))))
+                rounds.append((own_rate, *asyncio.run(crowd(where, name, pictures, options.together, options.stream))))
         finally:
             server.terminate()
     print(f"{len(pictures)} images of {side} x {side} px, one at a time, milliseconds:\n")
@@ -168,7 +184,7 @@ def main() -> None:
     print(f"{CLIENTS} clients at once: {crowded:.0f} images per second, in the process in batches {batched:.0f}")
     spread = f"{statistics.median(ratio):.2f} [{min(ratio):.2f} .. {max(ratio):.2f}]"
     print(f"ratio {spread} over {len(rounds)} rounds; the clients took {clients:.1%} of their cores")
-    empty = empty_call(pictures, options.together, inside, outside)
+    empty = empty_call(pictures, options.together, options.stream, inside, outside)
     model = len(inside) / batched
     took = f"{1000 * empty:.2f} ms of a core on a request, the model {1000 * model:.2f} on an image"
     print(f"an empty server spends {took}: by itself that would be {model / (model + empty / options.together):.2f}")

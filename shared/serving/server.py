@@ -103,7 +103,7 @@ async def serve(
     names(bundles)
     telemetry = Telemetry()
     repository = Repository(bundles, judge, settings.limits, telemetry, settings.threads)
-    server, port, health = await _bound(repository, telemetry, settings, version)
+    own, server, port, health = await _bound(repository, telemetry, settings, version)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -118,6 +118,7 @@ async def serve(
         await stop.wait()
     finally:
         await _healthy(health, False)
+        own.stop()
         await server.stop(GRACE_S)
         await repository.close()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -125,7 +126,7 @@ async def serve(
 
 
 async def _bound(repository: Repository, telemetry: Telemetry, settings: Settings, version: str) -> Any:
-    """A server with all its services at its port, the port, and the health service."""
+    """The service of the protocol, a server with all services at its port, the port, and the health service."""
     grpc = require("grpc", extra="serve")
     # The service needs grpc as it is imported; here the sentence for a missing extra has been said.
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -162,7 +163,7 @@ async def _bound(repository: Repository, telemetry: Telemetry, settings: Setting
         raise ConfigError(f"{where}: cannot be bound ({error}); take another --port, 0 for a free one") from error
     for name in ("", service.SERVICE.full_name):
         await states.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-    return server, port, (states, health_pb2.HealthCheckResponse, ("", service.SERVICE.full_name))
+    return own, server, port, (states, health_pb2.HealthCheckResponse, ("", service.SERVICE.full_name))
 
 
 async def _healthy(health: Any, serving: bool) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -22,6 +22,8 @@ from shared.vertical import Case, Seen
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 EXTENSIONS = ("model_repository",)
+AHEAD = 16
+"""Requests of one stream that are read before the first of them is answered; the client's next ones wait with it."""
 _CODES: tuple[tuple[type[Exception], Any], ...] = (
     (Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooLate, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -30,6 +32,8 @@ _CODES: tuple[tuple[type[Exception], Any], ...] = (
     (DataError, grpc.StatusCode.INVALID_ARGUMENT),
     (LoupeError, grpc.StatusCode.FAILED_PRECONDITION),
 )
+
+_Asked = asyncio.Queue[asyncio.Task[pb.ModelInferResponse | LoupeError] | None]
 
 
 class Service:
@@ -40,6 +44,14 @@ class Service:
     ) -> None:
         self._repository, self._telemetry, self._version = repository, telemetry, version
         self._most, self._max_pixels = most, max_pixels
+        self._readers: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Read nothing more from open streams; what was read is answered, and then they end."""
+        self._stopped = True
+        for reader in self._readers:
+            reader.cancel()
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:
         """Whether the process answers."""
@@ -77,24 +89,74 @@ class Service:
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
         """Answer for the images of one request: all of them, or none and the reason."""
+        answer = await self._answered(request, context.time_remaining())
+        if isinstance(answer, LoupeError):
+            await _refuse(context, answer)
+            raise answer
+        return answer
+
+    async def ModelStreamInfer(
+        self, requests: AsyncIterator[pb.ModelInferRequest], context: Any
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        """Answer the requests of a stream in their order; a refusal stands where its answer would, and ends nothing."""
+        asked: _Asked = asyncio.Queue()
+        room = asyncio.Semaphore(AHEAD)
+        reader = asyncio.create_task(self._read(requests, context, asked, room))
+        self._readers.add(reader)
+        if self._stopped:
+            reader.cancel()
+        try:
+            while (one := await asked.get()) is not None:
+                answer = await one
+                if isinstance(answer, LoupeError):
+                    yield pb.ModelStreamInferResponse(error_message=f"{_code(answer).name}: {answer}")
+                else:
+                    yield pb.ModelStreamInferResponse(infer_response=answer)
+                room.release()
+            await reader
+        finally:
+            self._readers.discard(reader)
+            reader.cancel()
+            while not asked.empty():
+                if (left := asked.get_nowait()) is not None:
+                    left.cancel()
+        if self._stopped:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping; open a stream to its successor")
+
+    async def _read(
+        self, requests: AsyncIterator[pb.ModelInferRequest], context: Any, asked: _Asked, room: asyncio.Semaphore
+    ) -> None:
+        """Ask for each request as it comes; None is the end of them."""
+        try:
+            while True:
+                await room.acquire()
+                request = await anext(requests)
+                asked.put_nowait(asyncio.create_task(self._answered(request, context.time_remaining())))
+        except (StopAsyncIteration, asyncio.CancelledError):
+            pass
+        finally:
+            asked.put_nowait(None)
+
+    async def _answered(
+        self, request: pb.ModelInferRequest, seconds: float | None
+    ) -> pb.ModelInferResponse | LoupeError:
+        """The answer to a request or why there is none, and a line in the metrics."""
         started = time.monotonic()
         # A name that nobody serves must not become a label of the metrics: there would be one for each typing error.
-        name, code, refused = "unknown", "CANCELLED", None
+        name, code = "unknown", "CANCELLED"
         try:
             name = self._repository.get(request.model_name).name
-            response = await self._infer(request, context.time_remaining())
+            answer: pb.ModelInferResponse | LoupeError = await self._infer(request, seconds)
             code = "OK"
         except LoupeError as error:
-            code, refused = _code(error).name, error
+            code, answer = _code(error).name, error
         except Exception:
             code = "INTERNAL"
             raise
         finally:
             # Counted before the client hears of it: who reads the metrics after an answer finds it there.
             self._telemetry.request(name, code, time.monotonic() - started)
-        if refused is not None:
-            await _refuse(context, refused)
-        return response
+        return answer
 
     async def _infer(self, request: pb.ModelInferRequest, seconds: float | None) -> pb.ModelInferResponse:
         started = time.monotonic()
@@ -227,7 +289,9 @@ def handler(service: Service) -> Any:
     methods = {}
     for method in SERVICE.methods:
         request = message_factory.GetMessageClass(method.input_type)
-        methods[method.name] = grpc.unary_unary_rpc_method_handler(
+        streamed = method.client_streaming
+        made = grpc.stream_stream_rpc_method_handler if streamed else grpc.unary_unary_rpc_method_handler
+        methods[method.name] = made(
             getattr(service, method.name),
             request_deserializer=request.FromString,
             response_serializer=lambda message: message.SerializeToString(),

@@ -5,6 +5,7 @@ cannot hold both.
 """
 
 import json
+import queue
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,59 @@ def test_a_picture_of_one_value_gets_no_other_verdict_than_not_examined(triton: 
     assert [label.decode() for label in answer.as_numpy("label")] == ["not_examined", "ok"]
     assert answer.as_numpy("risk")[0] == 1.0 > answer.as_numpy("risk")[1]
     assert "every pixel has the value 255" in json.loads(answer.as_numpy("decision")[0])["reasons"][0]
+
+
+@contextmanager
+def stream(facts: dict[str, Any], **options: Any) -> Iterator[tuple[Any, "queue.Queue[tuple[Any, Any]]"]]:
+    """An open stream of requests, and what comes back: result or error, one after the other."""
+    own, back = connect(facts), queue.Queue()
+    own.start_stream(lambda result, error: back.put((result, error)), **options)
+    try:
+        yield own, back
+    finally:
+        own.stop_stream()
+
+
+def test_a_stream_is_answered_in_its_order_and_a_refusal_in_it_ends_nothing(
+    served: dict[str, Any], triton: Any, bundle: Path
+) -> None:
+    """More requests than are read ahead, of several sizes, which the runtime answers in batches of one size each."""
+    n, sides = 50, (64, 96, 48)
+    pictures = [texture(("ok", "scratch", "spot")[i % 3], i, side=sides[i % 3]) for i in range(n)]
+    with stream(served) as (own, back):
+        for i, picture in enumerate(pictures):
+            own.async_stream_infer("other" if i == 7 else "small", raw(picture[None]), request_id=str(i))
+        found = [back.get(timeout=120) for _ in range(n)]
+    refused = [(i, str(error)) for i, (_, error) in enumerate(found) if error is not None]
+    assert [i for i, _ in refused] == [7] and "NOT_FOUND: " in refused[0][1] and "small" in refused[0][1]
+    answers = {i: result for i, (result, _) in enumerate(found) if result is not None}
+    assert [result.get_response().id for result in answers.values()] == [str(i) for i in answers]
+    runtime = Runtime.open(bundle, threads=1)
+    for i in (0, 8, n - 1):
+        expected = runtime.predict([pictures[i]]).probabilities
+        np.testing.assert_allclose(answers[i].as_numpy("probabilities"), expected, atol=1e-5)
+
+
+def test_broken_bytes_end_their_stream_and_no_other(served: dict[str, Any], triton: Any) -> None:
+    with stream(served) as (own, back), grpc.insecure_channel(f"127.0.0.1:{served['port']}") as channel:
+        call = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        with pytest.raises(grpc.RpcError):
+            list(call(iter([b"\xff" * 100])))
+        own.async_stream_infer("small", raw(texture("ok", 1)[None]))
+        assert back.get(timeout=60)[1] is None
+    assert triton.is_server_ready()
+
+
+def test_an_open_stream_hears_that_the_server_stops_and_what_it_sent_is_answered(bundle: Path) -> None:
+    with serving(bundle, "--port", 0) as (process, facts), stream(facts) as (own, back):
+        for _ in range(16):
+            own.async_stream_infer("small", raw(np.repeat(texture("ok", 1, side=256)[None], 32, 0)))
+        assert back.get(timeout=60)[1] is None, "the others are on their way or wait"
+        process.send_signal(signal.SIGTERM)
+        while (error := back.get(timeout=60)[1]) is None:
+            pass
+        assert "the server is stopping; open a stream to its successor" in str(error)
+        assert process.wait(20) == 0
 
 
 def test_health_and_reflection_answer_beside_the_protocol(served: dict[str, Any]) -> None:
@@ -369,6 +423,13 @@ def test_tls_and_token_keep_strangers_out(bundle: Path, tmp_path: Path) -> None:
         with pytest.raises(client.InferenceServerException, match="UNAUTHENTICATED"):
             own.is_server_live(headers={"authorization": "Bearer a guess"})
         assert own.is_server_live(headers={"authorization": "Bearer a secret"})
+        heard: queue.Queue[Any] = queue.Queue()
+        own.start_stream(lambda result, error: heard.put(error))
+        own.async_stream_infer("small", raw(texture("ok", 1)[None]))
+        assert "UNAUTHENTICATED" in str(heard.get(timeout=60)) or "send the server's token" in str(
+            heard.get(timeout=60)
+        )
+        own.stop_stream()
         with pytest.raises(client.InferenceServerException):
             client.InferenceServerClient(where).is_server_live()
 
