@@ -55,7 +55,8 @@ def order(
         DataError: The terminal would refuse the files, or a name is too long for one.
     """
     said = {key: text.strip() for key, text in (names or {}).items() if text.strip()}
-    profile = _write(made, out, form, terminal, replace(isoxml_files.named(made.name), **said))
+    shown: dict[str, Any] = dict(said)
+    profile = _write(made, out, form, terminal, replace(isoxml_files.named(made.name), **shown))
     found = facts(made, on)
     remarks = [*found["remarks"], *more.get("remarks", ()), *([] if "product" in said else [NO_PRODUCT])]
     found |= {
