@@ -18,7 +18,7 @@ from take_screenshots import ROOT, save, wait_for
 
 from shared.review import launch
 
-_WH = {"width": 1366, "height": 830}
+_WH = {"width": 1366, "height": 1020}
 # WebGL by software, so that the pictures come out alike on every machine.
 _FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--use-gl=angle",
           "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # fmt: skip

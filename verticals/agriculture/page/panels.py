@@ -69,7 +69,9 @@ def spraying(on: Scene, path: str, changed: float, standing: dict[int, Review], 
 def _export(made: prescriptions.Prescribed, laid: prescriptions.Ground, path: str, *, judged: int, zones: int) -> None:
     """Write the files in a person's name, and say whether the terminal would take them."""
     terminals = terminal_profiles.profiles()
-    form = st.selectbox("Format", list(orders.FORMATS))
+    left, right = st.columns([0.36, 0.64])
+    form = left.selectbox("Format", list(orders.FORMATS))
+    product = right.text_input("Product", max_chars=isoxml_files.TEXT, key="product", placeholder="what is in the tank")
     wanted = "shp" if form == "shp" else "isoxml"
     able = [k for k, t in terminals.items() if t.format == wanted] if form != "gpkg" else []
     usual = orders.FORMATS[form]
@@ -77,7 +79,6 @@ def _export(made: prescriptions.Prescribed, laid: prescriptions.Ground, path: st
     key = st.selectbox("Terminal", able, able.index(usual) if usual in able else None,
                        format_func=lambda k: terminals[k].name, disabled=not able)  # fmt: skip
     out = Path(st.text_input("Folder", str(Path(path).with_name(f"{Path(path).name}-prescription-{form}"))))
-    product = st.text_input("Product", max_chars=isoxml_files.TEXT, key="product", placeholder="what is in the tank")
     who = st.session_state["reviewer"].strip()
     st.caption(texts.plain(wording.ordered(who, judged, zones)))
     pressed = st.button("Export the prescription", type="primary", key="export", width="stretch", disabled=not who)

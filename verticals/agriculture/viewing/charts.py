@@ -16,7 +16,7 @@ def savings(on: Ground, made: Prescribed) -> dict[str, Any]:
     curve = [
         {"recall": 100 * p.recall, "saved": 100 * p.saved, "threshold": round(p.threshold, 3)} for p in on.curve.points
     ]
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "saved": 100 * on.ceiling,
             "what": f"ceiling of this machine at 100 % recall: {100 * on.ceiling:.0f} %",
@@ -45,11 +45,15 @@ def savings(on: Ground, made: Prescribed) -> dict[str, Any]:
                 "mark": {"type": "rule", "strokeDash": [5, 3]},
                 "encoding": {"y": y, "color": rule},
             },
-            {
-                "data": {"values": lines},
-                "mark": {"type": "text", "align": "left", "dx": 4, "dy": -6, "x": 0},
-                "encoding": {"y": y, "text": {"field": "what"}, "color": rule},
-            },
+            *(
+                {
+                    "data": {"values": [line]},
+                    "mark": {"type": "text", "align": "left", "dx": 4, "dy": dy, "x": 0},
+                    "encoding": {"y": y, "text": {"field": "what"}, "color": rule},
+                }
+                # Above the upper line and below the lower one, so that two near lines keep their words apart.
+                for line, dy in zip(sorted(lines, key=lambda line: -line["saved"]), (-6, 8), strict=True)
+            ),
             {
                 "data": {"values": chosen},
                 "mark": {"type": "point", "filled": True, "size": 110, "color": _CHOSEN},

@@ -16,7 +16,7 @@ _CHANGED = 0.85
 """Least opacity of a zone whose label a person has changed: the model's class must not shine through."""
 """Id of the layer whose polygons can be clicked."""
 SPRAYED = (0, 229, 255)
-SPRAYED_FILL = 0.3
+SPRAYED_FILL = 0.18
 """Opacity of sprayed ground: an outline alone runs around holes that are not sprayed as well."""
 _EXTRA = "agriculture"
 _TILE_PX = 512
