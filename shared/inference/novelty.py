@@ -72,8 +72,9 @@ class RejectLimit:
     def __str__(self) -> str:
         if self.images == 0:
             return f"no limit for novelty can be stated without held-out images; {self.more_needed} groups are needed"
+        most = 1 - risk.at_least(1 - self.share)
         said = (
-            f"novelty > {self.limit:.3g} rejects at most {self.share:.1%} of images like the training ones, with "
+            f"novelty > {self.limit:.3g} rejects at most {most:.1%} of images like the training ones, with "
             f"{self.confidence:.0%} confidence, on {self.groups} independent groups ({self.images} images)"
         )
         if self.more_needed:

@@ -43,12 +43,26 @@ class Certificate:
         if self.positives == 0:
             return f"nothing certified: no calibration image shows anything but OK; {self.more_needed} are needed"
         said = (
-            f"recall >= {self.certified_recall:.1%} with {self.confidence:.0%} confidence at risk >= "
-            f"{self.threshold:.3g}, on {self.groups} independent groups ({self.positives} images, {self.missed} missed)"
+            f"recall >= {at_least(self.certified_recall):.1%} with {self.confidence:.0%} confidence at risk >= "
+            f"{_three_digits(self.threshold):.3g}, on {self.groups} independent groups ({self.positives} images, "
+            f"{self.missed} missed)"
         )
         if not self.met:
             said += f"; {self.wanted_recall:.1%} needs {self.more_needed} more groups, all found"
         return said
+
+
+def at_least(bound: float) -> float:
+    """A lower bound in whole thousandths, rounded down: what is read is never more than what is proven."""
+    return math.floor(1000 * bound + 1e-9) / 1000
+
+
+def _three_digits(threshold: float) -> float:
+    """Rounded down: whoever types the threshold that was read flags no less than the certified one."""
+    if threshold <= 0:
+        return threshold
+    step = 10.0 ** (math.floor(math.log10(threshold)) - 2)
+    return math.floor(threshold / step + 1e-9) * step
 
 
 def certify(

@@ -122,3 +122,8 @@ def test_images_of_one_group_do_not_make_a_limit_safer() -> None:
 def test_without_held_out_images_nothing_is_rejected_and_nothing_promised() -> None:
     found = novelty.reject_limit(np.zeros(0))
     assert found.limit == np.inf and found.share == 1.0 and "59 groups are needed" in str(found)
+
+
+def test_a_share_that_is_one_group_short_is_not_rounded_down_to_the_wanted_one() -> None:
+    said = str(novelty.reject_limit(np.linspace(0.1, 1.0, 58), share=0.05))
+    assert "rejects at most 5.1% of images" in said and "5.0% needs 1 more groups" in said

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from shared.inference.risk import certify
+from shared.inference.risk import at_least, certify
 
 NONE = np.zeros(0)
 
@@ -91,3 +91,20 @@ def test_the_promise_holds_for_the_best_of_several_models_chosen_on_the_same_ima
                 naive += 1 - max(found) >= 0.95
     assert kept / 1000 >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 1000)
     assert naive / 1000 < 0.9
+
+
+@pytest.mark.parametrize(
+    ("groups", "wanted", "said"), [(58, 0.95, "94.9%"), (148, 0.98, "97.9%"), (298, 0.99, "98.9%")]
+)
+def test_a_recall_that_is_one_group_short_is_not_rounded_up_to_the_wanted_one(
+    groups: int, wanted: float, said: str
+) -> None:
+    certificate = certify(np.full(groups, 0.22358), NONE, recall=wanted, confidence=0.95)
+    assert not certificate.met
+    assert str(certificate).startswith(
+        f"recall >= {said} with 95% confidence at risk >= 0.223, on {groups} independent"
+    )
+
+
+def test_a_bound_of_whole_thousandths_is_not_rounded_down_further() -> None:
+    assert [at_least(share / 1000) for share in range(1001)] == pytest.approx([share / 1000 for share in range(1001)])
