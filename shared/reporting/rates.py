@@ -67,8 +67,9 @@ def grouped(successes: NDArray[np.bool_], groups: Sequence[str]) -> Rate:
     """A share of cases that come in groups (parts, patients, fields), with an interval that knows it.
 
     The interval is Clopper and Pearson's for the effective number of cases: as many independent cases as would vary
-    like these groups do (linearised variance of a ratio, Kish's design effect). Where nothing varies it is the number
-    of groups.
+    like these groups do (linearised variance of a ratio, Kish's design effect), fewer where the groups are too few to
+    tell how much they vary. Where nothing varies it is the number of groups. Simulated, 95 % intervals hold the truth
+    in 90 to 99 % of the cases from 3 groups on, also of unequal size.
 
     Args:
         successes: ``(n,)``.
@@ -82,7 +83,7 @@ def grouped(successes: NDArray[np.bool_], groups: Sequence[str]) -> Rate:
     share = float(np.mean(successes))
     residual = np.bincount(member, weights=np.asarray(successes, float) - share)
     variance = float((residual**2).sum()) / n**2 * count / max(count - 1, 1)
-    low, high = _interval(share, variance, n, count)
+    low, high = _interval(share, variance * _uncertain(member), n, float(count))
     return Rate(share, low, high, n)
 
 
@@ -92,14 +93,37 @@ def _members(groups: Sequence[str]) -> NDArray[np.int64]:
     return member
 
 
-def _interval(share: float, variance: float, n: int, groups: int) -> tuple[float, float]:
-    """Clopper and Pearson's interval for the number of independent cases that would have this variance."""
+def _uncertain(member: NDArray[np.int64]) -> float:
+    """By how much a variance seen among these groups is to be raised, 1 where each case is a group of its own.
+
+    The variance of few groups is itself a guess: Student's t over the normal, squared, as Korn and Graubard (1998) do
+    it. Degrees of freedom are those of as many equal groups as unequal ones are worth (Kish).
+    """
+    from scipy.stats import norm, t
+
+    sizes = np.bincount(member).astype(float)
+    if sizes.max() == 1:
+        return 1.0
+    freedom = max(sizes.sum() ** 2 / (sizes**2).sum() - 1, 1.0)
+    upper = (1 + CONFIDENCE) / 2
+    return float(t.ppf(upper, freedom) / norm.ppf(upper)) ** 2
+
+
+def _interval(share: float, variance: float, most: float, groups: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval for the number of independent cases that would have this variance.
+
+    Args:
+        share: 0 to 1.
+        variance: Of the share.
+        most: Cases that it can be worth at most.
+        groups: Cases that it is worth where nothing varies.
+    """
     from scipy.stats import beta
 
     if groups < 2:
         return 0.0, 1.0
-    effective = share * (1 - share) / variance if variance > 1e-12 else float(groups)
-    effective = float(np.clip(effective, 1.0, n))
+    effective = share * (1 - share) / variance if variance > 1e-12 else groups
+    effective = float(np.clip(effective, 1.0, most))
     right, wrong, tail = share * effective, (1 - share) * effective, (1 - CONFIDENCE) / 2
     low = float(beta.ppf(tail, right, wrong + 1)) if right > 0 else 0.0
     high = float(beta.ppf(1 - tail, right + 1, wrong)) if wrong > 0 else 1.0
@@ -222,7 +246,8 @@ def classification(
     """Accuracy, balanced accuracy and macro-F1 with intervals, and recall per label.
 
     Images of one group (part, patient, field) are alike, so every interval counts groups, see :func:`grouped`; the
-    variance of the three summaries comes from resampling groups.
+    variance of the three summaries comes from resampling groups. A mean over labels is as sure as its rarest label
+    allows: two images that are both right do not prove the recall of their label.
 
     Args:
         labels: True labels ``(n,)``.
@@ -244,7 +269,9 @@ def classification(
     cells = (member, labels * classes + predicted)
     per_group = csr_array((np.ones(len(labels)), cells), shape=(count, classes * classes))
     total: NDArray[np.float64] = np.asarray(per_group.sum(0)).reshape(classes, classes)
-    summaries = _summaries(per_group, total, len(labels), seed)
+    worth = {"accuracy": (float(len(labels)), float(count))}
+    worth |= dict.fromkeys(("balanced_accuracy", "macro_f1"), _per_label_worth(labels, predicted, member))
+    summaries = _summaries(per_group, total, worth, _uncertain(member), seed)
     per_label = {}
     for i, name in enumerate(names):
         mine = labels == i
@@ -266,7 +293,30 @@ def classification(
     }
 
 
-def _summaries(per_group: "csr_array", total: NDArray[np.float64], n: int, seed: int) -> dict[str, dict[str, float]]:
+def _per_label_worth(labels: Indices, predicted: Indices, member: NDArray[np.int64]) -> tuple[float, float]:
+    """Cases that a mean over labels is worth at most, and where nothing varies: the rarest label decides.
+
+    A mean of L shares of n_l cases each varies like a share of L^2 / sum(1 / n_l) cases. A label that is always right,
+    or never, shows no variance of its own: it counts its groups.
+    """
+    there, column = np.unique(labels, return_inverse=True)
+    images = np.bincount(column).astype(float)
+    groups = np.bincount(np.unique(np.stack([member, column], 1), axis=0)[:, 1]).astype(float)
+    right = np.bincount(column, weights=predicted == labels)
+    most, still = (
+        len(there) ** 2 / float((1 / n).sum())
+        for n in (np.where((right > 0) & (right < images), images, groups), groups)
+    )
+    return most, still if int(member.max()) else 1.0
+
+
+def _summaries(
+    per_group: "csr_array",
+    total: NDArray[np.float64],
+    worth: Mapping[str, tuple[float, float]],
+    uncertain: float,
+    seed: int,
+) -> dict[str, dict[str, float]]:
     """The three summaries of ``total``, with the variance over resampled groups (rows of ``per_group``)."""
     count, classes = per_group.shape[0], len(total)
     statistics = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
@@ -276,14 +326,11 @@ def _summaries(per_group: "csr_array", total: NDArray[np.float64], n: int, seed:
         matrices = (rng.multinomial(count, even, size=len(block)) @ per_group).reshape(-1, classes, classes)
         for name, statistic in statistics.items():
             resampled[name].append(statistic(matrices))
-    return {
-        name: _summary(float(statistic(total)), np.concatenate(resampled[name]), n, count)
-        for name, statistic in statistics.items()
-    }
-
-
-def _summary(value: float, resampled: NDArray[np.float64], n: int, groups: int) -> dict[str, float]:
     # The bootstrap of G groups underestimates a variance by (G - 1) / G.
-    variance = float(resampled.var()) * groups / max(groups - 1, 1)
-    low, high = _interval(value, variance, n, groups)
-    return {"value": value, "low": low, "high": high}
+    raised = uncertain * count / max(count - 1, 1)
+    summaries = {}
+    for name, statistic in statistics.items():
+        value, variance = float(statistic(total)), float(np.concatenate(resampled[name]).var())
+        low, high = _interval(value, variance * raised, *worth[name])
+        summaries[name] = {"value": value, "low": low, "high": high}
+    return summaries

@@ -75,6 +75,42 @@ def test_the_interval_covers_as_often_as_it_says(share: float, size: int) -> Non
     assert covered / 600 > 0.92
 
 
+def test_few_groups_of_unequal_size_are_covered_as_often() -> None:
+    """Ten parts of 1 to many images that are alike; the variance of ten parts is itself a guess."""
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(400):
+        sizes, part = rng.geometric(1 / 40, 10), rng.beta(0.7 * 7 / 3, 0.3 * 7 / 3, 10)
+        successes = np.concatenate([rng.random(n) < p for n, p in zip(sizes, part, strict=True)])
+        rate = rates.grouped(successes, np.repeat(np.arange(10), sizes).astype(str).tolist())
+        covered += rate.low <= 0.7 <= rate.high
+    assert covered / 400 > 0.92
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+@pytest.mark.parametrize("wrong", [0, 2])
+def test_a_mean_over_labels_is_no_surer_than_its_rarest_label(metric: str, wrong: int) -> None:
+    """Two images that are both right leave the recall of their label open, whatever a hundred others say."""
+    labels = np.repeat([0, 1], [100, 2])
+    predicted = np.where(np.arange(102) < wrong, 1, labels)
+    rare = rates.classification(labels, predicted, ["a", "b"], groups=[""] * 102)
+    assert rare[metric]["low"] < 0.65 and rare["accuracy"]["low"] > 0.9
+    many = rates.classification(np.tile(labels, 20), np.tile(predicted, 20), ["a", "b"], groups=[""] * 2040)
+    assert many[metric]["low"] > rare[metric]["low"] + 0.2
+
+
+def test_the_interval_of_balanced_accuracy_covers_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "RESAMPLES", 200)
+    rng = np.random.default_rng(6)
+    labels = np.repeat([0, 1], [100, 5])
+    covered = 0
+    for _ in range(300):
+        predicted = np.where(rng.random(105) < np.array([0.98, 0.8])[labels], labels, 1 - labels)
+        found = rates.classification(labels, predicted, ["a", "b"], groups=[""] * 105)["balanced_accuracy"]
+        covered += found["low"] <= 0.89 <= found["high"]
+    assert covered / 300 > 0.91
+
+
 def test_a_label_without_cases_has_no_recall() -> None:
     result = rates.classification(np.array([0, 0]), np.array([0, 1]), ["a", "b"], groups=["", ""])
     assert result["per_label"]["b"] == {"n": 0, "recall": None, "low": 0.0, "high": 1.0, "precision": 0.0}
