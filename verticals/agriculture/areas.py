@@ -1,10 +1,12 @@
 """Places with known areas in, the map's numbers out: IoU and area error per label, treated area against broadcast."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from shared.records import Verdict
 from verticals.agriculture.decide import Treatment
@@ -13,6 +15,7 @@ from verticals.agriculture.places import Place
 RECALL = 0.95
 """Share of the diseased area that has to be treated for a saving to count."""
 RESAMPLES = 400
+TAIL = 0.025
 M2_PER_HECTARE = 10_000.0
 
 Columns = NDArray[np.float64]
@@ -47,7 +50,7 @@ def area_error(places: Sequence[Place]) -> dict[str, str]:
     told = {}
     for label in sorted(set(true)):
         table = np.stack([area * (said == label), area * (true == label)], 1)
-        row = _spread(table, groups, lambda sums: sums[0] / sums[1] - 1)
+        row = _spread(table, groups, lambda sums: sums[0] / sums[1] - 1, widest=(-1.0, math.inf))
         inside = f"{100 * row['low']:+.0f} .. {100 * row['high']:+.0f}"
         called, there = table.sum(0) / M2_PER_HECTARE
         told[label] = f"{100 * row['value']:+.1f} % [{inside}], {called:.4f} ha called so and {there:.4f} ha there"
@@ -87,16 +90,22 @@ def _said(places: Sequence[Place]) -> NDArray[np.str_]:
     return np.array(["" if p.verdict is Verdict.NOT_EXAMINED else p.said for p in places], np.str_)
 
 
-def _spread(table: Columns, groups: Sequence[str], statistic: Callable[[Columns], float]) -> dict[str, float]:
-    """A statistic of column sums ``(k,)`` over ``table`` ``(n, k)``, with the 95 % interval of resampled groups."""
+def _spread(
+    table: Columns,
+    groups: Sequence[str],
+    statistic: Callable[[Columns], float],
+    widest: tuple[float, float] = (0.0, 1.0),
+) -> dict[str, float]:
+    """A statistic of column sums ``(2,)`` over ``table`` ``(n, 2)``, with the 95 % interval of resampled groups."""
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.zeros((len(names), table.shape[1]))
     np.add.at(sums, member, table)
-    drawn = _draws(len(names)) @ sums
+    sums = sums[sums.any(1)]  # a group that has nothing of it is no evidence
+    drawn = _draws(len(sums)) @ sums
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.array([statistic(row) for row in drawn])
         value = float(statistic(sums.sum(0)))
-    return _interval(value, values)
+    return _interval(value, values, len(sums), widest)
 
 
 def _saved(order: Columns, area: Columns, sick: Columns, groups: Sequence[str]) -> dict[str, float]:
@@ -112,15 +121,27 @@ def _saved(order: Columns, area: Columns, sick: Columns, groups: Sequence[str]) 
         return float(1 - spent[int(enough.argmax())] / spent[-1]) if reached[-1] > 0 else float("nan")
 
     values = np.array([saved(draw[member]) for draw in _draws(len(names))])
-    return _interval(saved(np.ones(len(area))), values)
+    return _interval(saved(np.ones(len(area))), values, len(names))
 
 
 def _draws(groups: int) -> Columns:
     rng = np.random.default_rng(0)
-    return np.asarray(rng.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES), np.float64)
+    return np.asarray(rng.multinomial(groups, np.full(groups, 1 / max(groups, 1)), size=RESAMPLES), np.float64)
 
 
-def _interval(value: float, values: Columns) -> dict[str, float]:
+def _interval(value: float, values: Columns, groups: int, widest: tuple[float, float] = (0.0, 1.0)) -> dict[str, float]:
+    """Percentiles, widened as Student's t is wider for few groups; one group says nothing.
+
+    No draw shows a miss that no group has: a share of 0 or 1 reaches as far as that many groups can prove.
+    """
     finite = values[np.isfinite(values)]
-    low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (value, value)
-    return {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
+    if groups < 2 or not len(finite):
+        return {"value": value, "low": widest[0], "high": widest[1]}
+    low, high = np.quantile(finite, [TAIL, 1 - TAIL])
+    wider = math.sqrt(groups / (groups - 1)) * float(stats.t.ppf(1 - TAIL, groups - 1) / stats.norm.ppf(1 - TAIL))
+    low, high = value + wider * min(float(low) - value, 0.0), value + wider * max(float(high) - value, 0.0)
+    if value == 1 and widest[1] == 1:
+        low = min(low, TAIL ** (1 / groups))
+    if value == 0 and widest[0] == 0:
+        high = max(high, 1 - TAIL ** (1 / groups))
+    return {"value": value, "low": max(low, widest[0]), "high": min(high, widest[1])}

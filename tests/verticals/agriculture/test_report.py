@@ -121,3 +121,13 @@ def test_a_first_reading_is_no_verdict() -> None:
     log = [Review("a", Action.READ, "weed", "Bo", when, 90.0), Review("a", Action.CONFIRM, "weed", "Ada", when, 4.0)]
     told = report([], [], log)["review"]
     assert (told["read"], told["confirm"], told["reviewers"], told["seconds_median"]) == (1, 1, ["Ada"], 4.0)
+
+
+def test_the_areas_of_one_neighbourhood_have_no_interval_and_perfect_ones_no_certainty() -> None:
+    near = [n for n in range(40) if n < 4]
+    facts = report([perfect(n, FIELD[n]) for n in near], [t for n in near for t in FIELD[n]], [])
+    shares = {**facts["map_iou"], **facts["treated_area"]}
+    assert all((row["low"], row["high"]) == (0, 1) for row in shares.values())
+    assert "[-100 .. +inf]" in facts["area_error"]["potato_late_blight"]
+    whole = report([perfect(n, truth) for n, truth in enumerate(FIELD)], KNOWN, [])
+    assert whole["treated_area"]["diseased_area_reached"]["low"] < 0.7 and whole["map_iou"]["healthy"]["low"] < 0.7

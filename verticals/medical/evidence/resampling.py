@@ -23,13 +23,13 @@ def patient_weights(patients: Sequence[str], *, resamples: int = RESAMPLES, seed
         seed: For the draws.
 
     Yields:
-        Weights ``(n,)`` float64: how often the case's patient was drawn.
+        Weights ``(n,)`` float64: how often the case's patient was drawn; nothing for one patient, who always is.
     """
     names = [name or f"#{i}" for i, name in enumerate(patients)]
     member = np.unique(names, return_inverse=True)[1]
     count = int(member.max()) + 1 if len(member) else 0
     rng = np.random.default_rng(seed)
-    for _ in range(resamples if count else 0):
+    for _ in range(resamples if count > 1 else 0):
         yield np.bincount(rng.integers(0, count, count), minlength=count)[member].astype(np.float64)
 
 

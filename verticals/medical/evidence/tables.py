@@ -1,5 +1,6 @@
 """Measured numbers in, headings and rows that a person reads out: each share and area with its interval and count."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -142,7 +143,8 @@ def _referrals(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _benefit(row: Mapping[str, float]) -> tuple[str, str]:
-    inside = f"{row['model']:.3g} [{row['low']:.3g} .. {row['high']:.3g}]"
+    ends = "no interval can be told" if math.isnan(row["low"]) else f"{row['low']:.3g} .. {row['high']:.3g}"
+    inside = f"{row['model']:.3g} [{ends}]"
     return f"referring from {row['threshold']:.2f}", f"{inside}, referring everybody {row['all']:.3g}, nobody 0"
 
 
