@@ -7,8 +7,8 @@ from statistics import median
 from typing import Any
 
 from shared.records import Action, Decision, Finding, Review, Verdict
-from shared.reporting.rates import proportion
 from verticals.medical import taxonomy
+from verticals.medical.evidence.detection import per_patient
 from verticals.medical.evidence.metrics import measure
 from verticals.medical.evidence.readings import Reading, of_decision
 from verticals.medical.evidence.tables import PATIENTS, tables
@@ -47,19 +47,24 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     grave = [r for r in readings if r.truth.sought]
     measured = measure(readings)
     flagged = {d.frame: d.findings[0].label for d in decisions if d.verdict is Verdict.FLAG and d.findings}
-    named = [taxonomy.find(label) is known[frame] for frame, label in flagged.items() if frame in known]
+    named = [frame for frame in flagged if frame in known]
+    right = [taxonomy.find(flagged[frame]) is known[frame] for frame in named]
+    owner = {d.frame: _owner(d) for d in decisions}
+    unseen = [d.verdict is Verdict.NOT_EXAMINED for d in decisions]
     return {
         "disclaimer": measured["disclaimer"],
         "pictures": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
         **{name: measured[name] for name in _RATES},
-        "escapes": asdict(proportion(sum(r.verdict is Verdict.PASS for r in grave), len(grave))),
-        "not_examined": asdict(proportion(sum(d.verdict is Verdict.NOT_EXAMINED for d in decisions), len(decisions))),
-        "named_right": asdict(proportion(sum(named), len(named))),
+        "escapes": asdict(
+            per_patient([r.verdict is Verdict.PASS for r in grave], [owner.get(r.image, "") for r in grave])
+        ),
+        "not_examined": asdict(per_patient(unseen, [_owner(d) for d in decisions])),
+        "named_right": asdict(per_patient(right, [owner[frame] for frame in named])),
         "without_answer": [frame for frame in unanswered if known[frame].sought],
         "without_truth": sum(d.frame not in known for d in decisions),
         "unknown_labels": foreign,
         **_told(measured),
-        "review": _review(reviews, flagged),
+        "review": _review(reviews, flagged, owner),
         **_blind_first(reviews, decisions, flagged, known),
         "measured": measured,
     }
@@ -93,14 +98,19 @@ def _blind_first(
     return {f"blind first, {reader}{more}": facts[kind] for reader, facts in told.items() for kind, more in _PARTS}
 
 
-def _review(reviews: Sequence[Review], flagged: dict[str, str]) -> dict[str, Any]:
+def _owner(decision: Decision) -> str:
+    """Whose picture it is, as far as anybody said: pictures of one patient, or of one lesion, are alike."""
+    return str(decision.facts.get("patient") or decision.facts.get("lesion") or decision.frame)
+
+
+def _review(reviews: Sequence[Review], flagged: dict[str, str], owner: Mapping[str, str]) -> dict[str, Any]:
     """What clinicians did, and how often they stood by the disease that was named."""
     judged = [r for r in reviews if r.action in _VERDICTS]
     about = [r for r in judged if r.item in flagged]
-    agreed = sum(taxonomy.find(r.label) is taxonomy.find(flagged[r.item]) for r in about)
+    agreed = [taxonomy.find(r.label) is taxonomy.find(flagged[r.item]) for r in about]
     return {
         **{action.value: sum(r.action is action for r in reviews) for action in Action},
-        "agreed_with_the_name": str(proportion(agreed, len(about))),
+        "agreed_with_the_name": str(per_patient(agreed, [owner[r.item] for r in about])),
         "reviewers": sorted({r.reviewer for r in judged}),
         "seconds_median": median(r.seconds for r in judged) if judged else None,
     }

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,13 @@ def test_the_report_and_its_page_carry_the_disclaimer(tmp_path: Path) -> None:
     json.dumps(facts)
     write_page("Loupe report: medical", {**facts, "notes": []}, tmp_path / "page.html")
     assert DISCLAIMER in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_twenty_pictures_of_one_lesion_are_no_twenty_patients() -> None:
+    alike = [
+        replace(decided(f"a{i}", Verdict.FLAG, 0.9), facts={"patient": f"p{i % 2}", "lesion": "1"}) for i in range(40)
+    ]
+    facts = report(alike, [known(d.frame, "mel") for d in alike], [])
+    for name in ("escapes", "named_right", "not_examined"):
+        assert facts[name]["n"] == 40 and facts[name]["high"] - facts[name]["low"] > 0.8, name
+    assert facts["detection_by_kind"]["melanoma"]["low"] == pytest.approx(0.025 ** (1 / 2))

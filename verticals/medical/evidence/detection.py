@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.reporting.rates import Rate, proportion
+from shared.reporting.rates import Rate, grouped, proportion
 from verticals.medical.evidence.readings import Lesion
 from verticals.medical.evidence.resampling import Real, patient_weights, percentiles
 from verticals.medical.taxonomy import Malignancy
@@ -32,6 +32,19 @@ EARLY: Mapping[str, Callable[[Lesion], bool]] = {
 """Strata of early lesions, by the fields ``mel_thick_mm`` and ``clin_size_long_diam_mm`` of isic-metadata."""
 
 
+def per_patient(hits: Sequence[bool], patients: Sequence[str]) -> Rate:
+    """A share with an interval that counts patients: Clopper and Pearson's where each has one case.
+
+    Args:
+        hits: ``(n,)``.
+        patients: Patient of each case ``(n,)``; empty text means a patient of its own.
+    """
+    named = [patient for patient in patients if patient]
+    if len(set(named)) == len(named):
+        return proportion(sum(hits), len(hits))
+    return grouped(np.array(hits, bool), patients)
+
+
 def detection_rate(lesions: Sequence[Lesion], *, seed: int = 0) -> dict[str, Any]:
     """Share of lesions that were flagged: a lesion is found where one of its pictures is flagged.
 
@@ -40,7 +53,7 @@ def detection_rate(lesions: Sequence[Lesion], *, seed: int = 0) -> dict[str, Any
         seed: For the bootstrap.
 
     Returns:
-        A rate with the exact interval of Clopper and Pearson over lesions, ``bootstrap_low`` and ``bootstrap_high``
+        A rate with an interval that counts patients, see :func:`per_patient`; ``bootstrap_low`` and ``bootstrap_high``
         over resampled patients (None where they cannot be told: a faultless result varies in no draw), ``patients``,
         ``passed`` (the misses: all pictures passed) and ``not_examined``.
     """
@@ -50,7 +63,7 @@ def detection_rate(lesions: Sequence[Lesion], *, seed: int = 0) -> dict[str, Any
     ends = percentiles(drawn) if 0 < found.sum() < len(found) else None
     verdicts = [lesion.verdict.value for lesion in lesions]
     return {
-        **asdict(proportion(int(found.sum()), len(found))),
+        **asdict(per_patient([lesion.flagged for lesion in lesions], names)),
         "bootstrap_low": ends[0] if ends else None,
         "bootstrap_high": ends[1] if ends else None,
         "patients": len(set(names)),
@@ -72,7 +85,7 @@ def early_sensitivity(lesions: Sequence[Lesion]) -> dict[str, dict[str, Any]]:
     result = {}
     for name, belongs in EARLY.items():
         mine = [lesion for lesion in lesions if belongs(lesion)]
-        rate = asdict(proportion(sum(lesion.flagged for lesion in mine), len(mine)))
+        rate = asdict(per_patient([lesion.flagged for lesion in mine], [lesion.patient for lesion in mine]))
         if len(mine) < LEAST_EARLY:
             why = f"n = {len(mine)}, at least {LEAST_EARLY} lesions are needed to state a sensitivity"
             rate = {"value": None, "low": 0.0, "high": 1.0, "n": len(mine), "refused": why}

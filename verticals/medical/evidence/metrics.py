@@ -84,7 +84,10 @@ def _by_kind(every: Sequence[Lesion]) -> dict[str, dict[str, Any]]:
     parts = {name: [x for x in every if x.truth.malignancy is kind] for kind, name in SPOKEN.items()}
     parts["melanoma"] = [x for x in every if x.truth.code in detection.MELANOMAS]
     parts[URGENT] = [x for x in every if not x.truth.sought and x.truth.urgency <= SOON]
-    return {name: asdict(rates.proportion(sum(x.flagged for x in own), len(own))) for name, own in parts.items()}
+    return {
+        name: asdict(detection.per_patient([x.flagged for x in own], [x.patient for x in own]))
+        for name, own in parts.items()
+    }
 
 
 def _specificity(every: Sequence[Lesion]) -> rates.Rate:

@@ -54,10 +54,23 @@ def test_its_bootstrap_counts_patients() -> None:
     """Ten patients of whom nine were found with all their lesions: the lesions prove no more than the patients."""
     clustered = [lesion(10 * i + j, PASS if i == 0 else FLAG, patient=f"p{i}") for i in range(10) for j in range(10)]
     found = detection_rate(clustered)
-    assert found["patients"] == 10 and found["low"] > 0.8
+    assert found["patients"] == 10 and found["low"] < 0.6 and found["n"] == 100
     assert found["bootstrap_low"] == pytest.approx(0.7) and found["bootstrap_high"] == 1.0
     alone = detection_rate([lesion(i, PASS if i < 10 else FLAG) for i in range(100)])
     assert alone["bootstrap_low"] > 0.8
+
+
+def test_one_patient_has_no_resampled_interval() -> None:
+    own = [lesion(i, FLAG if i % 3 else PASS, "mel" if i % 2 else "nv", patient="p") for i in range(30)]
+    found = number_needed_to_refer(own)
+    assert found["referrals"] == pytest.approx(2.0) and found["low"] is None and found["high"] is None
+    assert detection_rate(own)["bootstrap_low"] is None and detection_rate(own)["low"] == 0
+
+
+def test_many_lesions_of_two_faultless_patients_prove_no_more_than_two_patients() -> None:
+    own = [lesion(i, FLAG, patient=f"p{i % 2}", diameter_mm=5.0) for i in range(40)]
+    assert detection_rate(own)["low"] == pytest.approx(0.025 ** (1 / 2))
+    assert early_sensitivity(own)["malignant lesion below 6 mm in diameter"]["low"] == pytest.approx(0.025 ** (1 / 2))
 
 
 def test_a_bootstrap_that_cannot_vary_is_not_shown() -> None:
