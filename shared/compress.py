@@ -21,7 +21,7 @@ from shared.building.hardest import hardest
 from shared.bundling import Packed
 from shared.compression import judging, latency, parent
 from shared.compression.parent import Parent, Say
-from shared.compression.recipe import Compression
+from shared.compression.recipe import CHOSEN_OVER, Compression
 from shared.data.manifest import Manifest
 from shared.errors import ExportError
 from shared.evaluate import SAMPLES
@@ -108,9 +108,8 @@ def _packed(
 ) -> tuple[Packed, Gate]:
     """The model put together, and what the gate says once its size and its time are known."""
     trials = [*before, _trial(own, candidate, gate)]
-    made = bundling.packed(
-        own.work, trials, own.rows, own.problems, more={}, earlier=int(own.bundle.card["candidates"]) - 1
-    )
+    earlier = int(own.bundle.card["candidates"]) - 1 + int(candidate.details.get(CHOSEN_OVER, 0))
+    made = bundling.packed(own.work, trials, own.rows, own.problems, more={}, earlier=earlier)
     files = [own.bundle.content(bundles.MODEL), made.model]
     times = latency.compared(files, own.pictures)
     gate = Gate((*gate.checks, *judging.costs(own, len(made.model), times, recipe.allowed)))

@@ -7,7 +7,7 @@ from typing import Any
 from shared.building.candidates import Candidate
 from shared.compression import teaching
 from shared.compression.parent import Parent, seconds_left
-from shared.compression.recipe import Compression, Distil
+from shared.compression.recipe import CHOSEN_OVER, Compression, Distil
 from shared.errors import BundleError, ConfigError, Offline
 from shared.pretraining import inherit
 from shared.recipe import DEFAULT_BACKBONE, Recipe
@@ -56,7 +56,8 @@ def _ranked(parent: Parent, distilled: Candidate, alone: Candidate) -> tuple[Can
     distilled, alone = (
         replace(c, details={**c.details, "teacher_was_worth": asdict(worth)}) for c in (distilled, alone)
     )
-    return (distilled, alone) if worth.value >= 0 else (alone, distilled)
+    first, second = (distilled, alone) if worth.value >= 0 else (alone, distilled)
+    return replace(first, details={**first.details, CHOSEN_OVER: 1}), second
 
 
 def student(parent: Parent, own: Distil) -> tuple[FieldNet, Recipe]:

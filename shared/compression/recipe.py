@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LOSSES = ("dist", "kl", "none")
+CHOSEN_OVER = "chosen_over"
+"""Among a candidate's details: how many others the validation images set behind it before it was proposed."""
 
 
 @dataclass(frozen=True)

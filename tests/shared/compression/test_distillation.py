@@ -106,6 +106,20 @@ def test_a_student_never_stands_below_itself_trained_alone(
     assert seconds["distilled"] == pytest.approx(seconds["trained alone"] / 2, rel=0.01)  # no time passes
 
 
+def test_the_certificate_of_a_student_pays_for_the_one_that_it_was_chosen_over(
+    bundle: Path, pictures: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parent, student and the student trained alone: the validation images chose among three."""
+    monkeypatch.setattr(
+        teaching, "taught", lambda parent, name, *given, **settings: replace(parent.candidate, name=name)
+    )
+    recipe = Compression(allowed=replace(WIDE, size=2.0, latency=0.0), threads=1)
+    manifest, before = sources.read(pictures)[0], bundles.load(bundle).card["candidates"]
+    compress(bundle, manifest, recipe, "distil", tmp_path / "b", cache=cache, budget_seconds=600, say=quiet)
+    card = bundles.load(tmp_path / "b").card
+    assert card["candidates"] == before + 2 and card["compression"][-1]["chosen"] == "distilled"
+
+
 def test_the_student_and_its_baseline_learn_from_the_same_start(parent: Parent) -> None:
     told: list[str] = []
     work = replace(parent.work, say=told.append)
