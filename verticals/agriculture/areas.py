@@ -52,6 +52,8 @@ def area_error(places: Sequence[Place]) -> dict[str, str]:
         table = np.stack([area * (said == label), area * (true == label)], 1)
         row = _spread(table, groups, lambda sums: sums[0] / sums[1] - 1, widest=(-1.0, math.inf))
         inside = f"{100 * row['low']:+.0f} .. {100 * row['high']:+.0f}"
+        if math.isinf(row["high"]):
+            inside = "one group alone: no interval"
         called, there = table.sum(0) / M2_PER_HECTARE
         told[label] = f"{100 * row['value']:+.1f} % [{inside}], {called:.4f} ha called so and {there:.4f} ha there"
     return told

@@ -128,6 +128,6 @@ def test_the_areas_of_one_neighbourhood_have_no_interval_and_perfect_ones_no_cer
     facts = report([perfect(n, FIELD[n]) for n in near], [t for n in near for t in FIELD[n]], [])
     shares = {**facts["map_iou"], **facts["treated_area"]}
     assert all((row["low"], row["high"]) == (0, 1) for row in shares.values())
-    assert "[-100 .. +inf]" in facts["area_error"]["potato_late_blight"]
+    assert "[one group alone: no interval]" in facts["area_error"]["potato_late_blight"]
     whole = report([perfect(n, truth) for n, truth in enumerate(FIELD)], KNOWN, [])
     assert whole["treated_area"]["diseased_area_reached"]["low"] < 0.7 and whole["map_iou"]["healthy"]["low"] < 0.7
