@@ -200,10 +200,11 @@ def _work(this: Page) -> None:
     if not upcoming and desk.elsewhere:
         st.info(f"What waits ({desk.elsewhere}) is on the screens of others. {texts.plain(desk.message)}")
         st.button("Look again", shortcut="N", key=f"again-{desk.turn}")
+        _undo_key(desk)
         return
     if not upcoming:
         st.success(f"Everything is judged{' for this label' if desk.label else ''}. {texts.plain(desk.message)}")
-        st.button("Undo", shortcut="U", key=f"undo-{desk.turn}", on_click=desk.undo, args=(desk.turn,))
+        _undo_key(desk)
         return
     item = upcoming[0]
     with st.container(horizontal=True, wrap=False, gap="medium", key="work"):
@@ -215,6 +216,10 @@ def _work(this: Page) -> None:
     for later in upcoming[1:3]:
         whole = later.verdict is Verdict.NOT_EXAMINED
         _viewer().prefetch(later, Camera(whole=whole, outline=desk.camera.outline), this.canvas_wh)
+
+
+def _undo_key(desk: Desk) -> None:
+    st.button("Undo", shortcut="U", key=f"undo-{desk.turn}", on_click=desk.undo, args=(desk.turn,))
 
 
 def _picture(this: Page, item: Item) -> View | None:

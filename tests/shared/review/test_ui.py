@@ -76,6 +76,16 @@ def test_three_keys_are_three_verdicts_and_the_page_says_when_it_is_done(store: 
     assert "Everything is judged" in test.success[0].value
 
 
+def test_a_verdict_can_be_taken_back_while_the_rest_is_on_the_screens_of_others(store: Store) -> None:
+    test = page(store)
+    assert store.claim("g@50", "Bea", 600) and store.claim("h@50", "Cid", 600)
+    press(test, "It is: crack")
+    assert "on the screens of others" in test.info[0].value
+    press(test, "Undo")
+    assert [r.action for r in store.reviews()] == [Action.CONFIRM, Action.UNDO]
+    assert any(b.label == "It is: crack" for b in test.button)
+
+
 def test_the_numbers_of_the_item_are_beside_the_picture(store: Store) -> None:
     html = " ".join(str(element.proto.body) for element in page(store).get("html"))
     assert all(number in html for number in ("80.0% · 90.0%", "3.25 mm · 0.75 mm²", "0.50"))
