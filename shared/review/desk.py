@@ -35,6 +35,7 @@ class Desk:
         severity: Mapping[str, int],
         ok_label: str = "OK",
         code: Callable[[str], str] = str,
+        named: Callable[[str], str] = str,
         clock: Callable[[], float] = time.monotonic,
         arrange: Arrange | None = None,
     ) -> None:
@@ -52,6 +53,7 @@ class Desk:
         self.arrivals: dict[str, str] = {}
         self._arrange = arrange or (lambda items, _: order.ordered(items, self._weighed(items)))
         self._severity, self._ok_label, self._code, self._clock = severity, ok_label, code, clock
+        self._named = named
         self._known_items, self._seq = -1, 0
         self._current: str | None = None
         self._skipped: set[str] = set()
@@ -175,7 +177,7 @@ class Desk:
             number = self.store.record(review, shown=item.digest)
         except ReviewError as error:
             return self._refused(error)
-        self.message = f"Recorded as no. {number}: {item.id} is {stands}"
+        self.message = f"Recorded as no. {number}: {self._named(stands)}, for {item.frame}"
         self._turn_to(None)
         return True
 
@@ -217,7 +219,7 @@ class Desk:
         self._skipped.add(item.id)
         if len(order.waiting(self.items, self.standing, label=self.label)) <= len(self._skipped):
             self._skipped = {item.id}
-        self.message = f"Skipped without a verdict: {item.id}"
+        self.message = f"Skipped without a verdict: {item.frame}"
         self._turn_to(None)
 
     def undo(self, turn: int) -> None:
@@ -232,7 +234,8 @@ class Desk:
         if back is None:
             self.message = f"There is no verdict of {self.reviewer} to take back."
             return
-        self.message = f"Taken back: {back.item} was {back.label}"
+        found = self.find(back.item)
+        self.message = f"Taken back: {self._named(back.label)}, for {found.frame if found else back.item}"
         self.label = None if self.label not in (None, self._label_of(back.item)) else self.label
         self._turn_to(back.item)
 

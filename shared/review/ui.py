@@ -131,7 +131,12 @@ def _desk(taxonomy: Taxonomy, options: Options, words: Words, arrange: Arrange |
     if "desk" not in st.session_state:
         severity = {label.code: label.severity for label in taxonomy.labels}
         ok = taxonomy.ok.code if taxonomy.ok else words.nothing_code
-        desk = Desk(_store(options.store), severity=severity, ok_label=ok, code=taxonomy.code, arrange=arrange)
+
+        def named(code: str) -> str:
+            return words.nothing if code == ok else texts.name(taxonomy, code)
+
+        store = _store(options.store)
+        desk = Desk(store, severity=severity, ok_label=ok, code=taxonomy.code, named=named, arrange=arrange)
         desk.reviewer = st.query_params.get("reviewer", options.reviewer).strip()
         st.session_state["desk"] = desk
     found: Desk = st.session_state["desk"]

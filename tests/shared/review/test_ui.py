@@ -86,6 +86,13 @@ def test_a_verdict_can_be_taken_back_while_the_rest_is_on_the_screens_of_others(
     assert any(b.label == "It is: crack" for b in test.button)
 
 
+def test_what_was_recorded_is_said_in_words_and_not_in_codes(store: Store) -> None:
+    test = press(page(store), "It is: crack")
+    assert "Recorded as no. 1: crack, for f_1*" in shown(test).replace("\\", "")
+    test = press(press(test, "OK"), "Undo")
+    assert "Taken back: OK: nothing there, for g" in shown(test).replace("\\", "")
+
+
 def test_the_numbers_of_the_item_are_beside_the_picture(store: Store) -> None:
     html = " ".join(str(element.proto.body) for element in page(store).get("html"))
     assert all(number in html for number in ("80.0% · 90.0%", "3.25 mm · 0.75 mm²", "0.50"))
