@@ -19,7 +19,8 @@ def write_page(title: str, facts: Mapping[str, Any], path: Path, *, names: Mappi
 
     Args:
         title: Heading.
-        facts: What a vertical's ``report`` returns; rates are mappings with ``value``, ``low``, ``high`` and ``n``.
+        facts: What a vertical's ``report`` returns; rates are mappings with ``value``, ``low``, ``high`` and ``n``;
+            ``intervals`` says in a sentence how theirs are made and what they count.
         path: The HTML file.
         names: What stands beside a label's code, e.g. ``{"SCR": "scratch"}``.
     """

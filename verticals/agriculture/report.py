@@ -20,6 +20,11 @@ NOT_CLAIMED = (
     "economic thresholds: none is built in, they differ by country and year; the policy's are the site's own",
 )
 
+INTERVALS = (
+    "95 % intervals; neighbouring places (one group: a block of a field, a flight) are alike and count as one case. "
+    "Those of map, area error and treated area are of resampled groups."
+)
+
 
 def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Sequence[Review]) -> dict[str, Any]:
     """Compare decisions with what is known to be there.
@@ -30,9 +35,10 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         reviews: Verdicts of agronomists; empty where nobody has looked yet.
 
     Returns:
-        ``not_claimed``; ``places`` per verdict and ``treatments``; ``hectares``, also those NOT EXAMINED; ``recall`` of
-        places that hold something sought, and per condition with how many were named right; ``base_rate``, ``escapes``,
-        ``overkill``; ``accuracy`` beside ``commonest_label`` (what always saying it would get), ``balanced_accuracy``
+        ``intervals`` (how they are made); ``not_claimed``; ``places`` per verdict and ``treatments``; ``hectares``,
+        also those NOT EXAMINED; ``recall`` of places that hold something sought, and per condition with how many were
+        named right; ``base_rate``, ``escapes``, ``overkill``; ``accuracy`` beside ``commonest_label`` (what always
+        saying it would get), ``balanced_accuracy``
         and ``macro_f1`` over examined places; where the truth has areas ``map_iou``, ``area_error`` and
         ``treated_area``, see :mod:`verticals.agriculture.areas`; ``not_examined``, ``without_answer``,
         ``without_truth``, ``unknown_labels`` and ``review``. Intervals count neighbouring tiles as one case.
@@ -44,6 +50,7 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     sick, well = [p for p in known if p.sick], [p for p in known if not p.sick]
     sized = [p for p in known if p.areas_m2]
     return {
+        "intervals": INTERVALS,
         "not_claimed": list(NOT_CLAIMED),
         "places": {v.value: sum(p.verdict is v for p in decided) for v in Verdict},
         "treatments": {t.value: sum(p.treatment is t for p in decided) for t in Treatment},

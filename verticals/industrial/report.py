@@ -15,6 +15,10 @@ from verticals.industrial.decide import PART
 COVERED = 0.2
 """A true defect counts as found when flagged regions cover at least this share of its box: an inspector who is shown a
 fifth of a scratch sees the scratch."""
+INTERVALS = (
+    "95 % intervals; defects of one part are alike, so that intervals of recall count parts; escapes, overkill and NOT "
+    "EXAMINED are of parts."
+)
 
 
 def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Sequence[Review]) -> dict[str, Any]:
@@ -29,13 +33,14 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         reviews: Verdicts of inspectors; empty where nobody has looked yet.
 
     Returns:
-        ``parts`` (counts per verdict: flag where one of its pictures is flagged, else not_examined where one is that)
-        and ``pictures`` (the same of strips and images), ``recall`` over all defects and ``recall_per_type`` (each
-        value, low, high, n, and how many got the right type), ``escapes`` (defective parts that passed), ``overkill``
-        (OK parts that were flagged), ``not_examined`` (parts with a picture that was not), ``without_answer`` (pictures
-        that something is known about and no decision is; their defects count as missed), ``without_truth`` (parts of
-        which not everything is known), ``false_findings``, the median ``length_error`` and ``review`` (what the
-        inspectors did; that something stays NOT EXAMINED confirms no finding, and is counted apart).
+        ``intervals`` (how they are made), ``parts`` (counts per verdict: flag where one of its pictures is flagged,
+        else not_examined where one is that) and ``pictures`` (the same of strips and images), ``recall`` over all
+        defects and ``recall_per_type`` (each value, low, high, n, and how many got the right type), ``escapes``
+        (defective parts that passed), ``overkill`` (OK parts that were flagged), ``not_examined`` (parts with a picture
+        that was not), ``without_answer`` (pictures that something is known about and no decision is; their defects
+        count as missed), ``without_truth`` (parts of which not everything is known), ``false_findings``, the median
+        ``length_error`` and ``review`` (what the inspectors did; that something stays NOT EXAMINED confirms no finding,
+        and is counted apart).
     """
     real = _by_frame([t for t in truth if t.risk > 0])
     known_ok = {t.frame for t in truth if t.risk == 0} - set(real)
@@ -65,6 +70,7 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     unseen = sum(any(d.verdict is Verdict.NOT_EXAMINED for d in pictures) for pictures in parts.values())
     every = [row for rows in found_by_type.values() for row in rows]
     return {
+        "intervals": INTERVALS,
         "parts": {v.value: sum(said is v for said in verdicts.values()) for v in Verdict},
         "pictures": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
         "recall": asdict(_recall(every)),

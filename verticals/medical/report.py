@@ -18,6 +18,10 @@ from verticals.medical.triage import gravest
 
 _RATES = ("lesion_detection_rate", "patient_detection_rate", "specificity", "detection_by_kind")
 _PARTS = (("rates", ""), ("counts", ": readings"))
+_INTERVALS = (
+    "95 % intervals. Shares are of lesions, patients or pictures, as their number of cases says; pictures of one "
+    "patient are alike, so that every interval counts patients."
+)
 _VERDICTS = (Action.CONFIRM, Action.REJECT, Action.RELABEL)
 
 
@@ -30,7 +34,8 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
         reviews: Verdicts of clinicians, and their readings before they saw an answer; empty where nobody has looked.
 
     Returns:
-        ``disclaimer``; ``pictures`` per verdict; ``lesion_detection_rate`` of malignant and pre-malignant lesions,
+        ``disclaimer``; ``intervals`` (what they count); ``pictures`` per verdict;
+        ``lesion_detection_rate`` of malignant and pre-malignant lesions,
         ``patient_detection_rate``, ``detection_by_kind`` and ``specificity``; ``escapes`` (malignant or pre-malignant
         pictures that passed), ``not_examined``, ``without_answer`` (known to be malignant or pre-malignant, and no
         decision is about them: they count as missed), ``without_truth``, ``unknown_labels``, ``named_right`` and
@@ -53,6 +58,7 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
     unseen = [d.verdict is Verdict.NOT_EXAMINED for d in decisions]
     return {
         "disclaimer": measured["disclaimer"],
+        "intervals": _INTERVALS,
         "pictures": {v.value: sum(d.verdict is v for d in decisions) for v in Verdict},
         **{name: measured[name] for name in _RATES},
         "escapes": asdict(

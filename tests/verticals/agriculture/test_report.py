@@ -1,8 +1,11 @@
 """The agronomists' numbers against fields small enough to count by hand."""
 
+from pathlib import Path
+
 import pytest
 
 from shared.records import Action, Decision, Finding, Review, Verdict
+from shared.reporting.page import write_page
 from verticals.agriculture.report import report
 
 M2 = 1e6
@@ -107,6 +110,13 @@ def test_photographs_have_no_map_and_claims_that_nothing_measures_are_named_as_s
     assert "map_iou" not in facts and facts["recall"]["value"] == 1 and facts["overkill"]["value"] == 1
     assert facts["accuracy"]["value"] == 0.5 == facts["commonest_label"]["value"]
     assert any(text.startswith("yield") for text in facts["not_claimed"])
+
+
+def test_the_page_says_how_the_intervals_of_fields_are_made(tmp_path: Path) -> None:
+    facts = report([perfect(n, truth) for n, truth in enumerate(FIELD)], KNOWN, [])
+    write_page("Loupe report: agriculture", facts, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "count parts" not in page and page.count("of resampled groups") == 1
 
 
 def test_a_place_flagged_for_safety_alone_is_not_called_diseased_on_the_map() -> None:

@@ -141,7 +141,10 @@ def test_the_report_and_its_page_carry_the_disclaimer(tmp_path: Path) -> None:
     assert facts["disclaimer"] == DISCLAIMER
     json.dumps(facts)
     write_page("Loupe report: medical", {**facts, "notes": []}, tmp_path / "page.html")
-    assert DISCLAIMER in (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert DISCLAIMER in page
+    assert "count parts" not in page, "patients are no parts, and not all intervals are Clopper and Pearson's"
+    assert page.count("pictures of one patient are alike") == 1
 
 
 def test_twenty_pictures_of_one_lesion_are_no_twenty_patients() -> None:
