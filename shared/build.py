@@ -249,7 +249,8 @@ class _Builder:
 def _extractor(work: Work) -> features.Extractor:
     pictures = some_pictures(work.manifest, work.manifest.part("train"))
     made = features.extractor(work.recipe, pictures, work.cache)
-    work.say(f"backbone {made.origin['name']} ({made.origin['weights']}), torch and onnxruntime agree: {made.parity}")
+    apart = f"{made.parity['max_difference']:.1e} deviations on {made.parity['images']} images"
+    work.say(f"backbone {made.origin['name']} ({made.origin['weights']}); onnxruntime and torch differ by {apart}")
     if made.origin["note"]:
         work.say(made.origin["note"])
     return made

@@ -66,18 +66,23 @@ def cli() -> None:
 @click.option("--no-open", is_flag=True, help="Do not open the review page at the end.")
 @click.option("--dir", "folder", type=FILE, default=Path("demo"), show_default=True, help="Where everything is put.")
 @click.option("--small", is_flag=True, help="Less of everything, for a quick look.")
+@click.option("--budget", default="3m", show_default=True, help="Time of the build; more on a slow machine.")
 @cache_option
 @json_option
-def demo(vertical: str, no_open: bool, folder: Path, small: bool, cache: Path | None, as_json: bool) -> None:
+def demo(
+    vertical: str, no_open: bool, folder: Path, small: bool, budget: str, cache: Path | None, as_json: bool
+) -> None:
     """Make raw input, then go the whole way with it, then open the review page.
 
     All images are synthetic: the numbers show how the parts work together, not how well it will do on yours.
     """
+    from shared.deadline import parse_seconds
     from verticals.demo import run
 
     found = verticals.load(vertical)
     out = sys.stderr if as_json else sys.stdout
-    facts = run(found, folder, cache=_cache(cache), small=small, show=not no_open, out=out)
+    seconds = parse_seconds(budget)
+    facts = run(found, folder, cache=_cache(cache), small=small, show=not no_open, budget_seconds=seconds, out=out)
     if as_json:
         print(json.dumps(facts))
 

@@ -16,11 +16,17 @@ from verticals.reviewing import add_findings, open_page
 from verticals.steps import evaluate_bundle, predict_source, report_findings
 
 MARK = ".loupe-demo"
-BUDGET_SECONDS = 180.0
 
 
 def run(
-    vertical: Vertical, folder: Path, *, cache: Path, small: bool, show: bool, out: TextIO = sys.stdout
+    vertical: Vertical,
+    folder: Path,
+    *,
+    cache: Path,
+    small: bool,
+    show: bool,
+    budget_seconds: float,
+    out: TextIO = sys.stdout,
 ) -> dict[str, Any]:
     """Run the demo in ``folder``, which is emptied first when an earlier demo left it; results are told on ``out``.
 
@@ -50,7 +56,7 @@ def run(
         folder / "samples",
         bundle,
         recipe=recipe,
-        budget_seconds=BUDGET_SECONDS,
+        budget_seconds=budget_seconds,
         cache=cache,
         vertical=vertical.name,
         taxonomy=labels,

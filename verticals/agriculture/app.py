@@ -131,7 +131,17 @@ def head(on: Scene, standing: dict[int, Review], options: launch.Options) -> Non
     first.html(wording.head(on, len(standing)))
     if "reviewer" not in st.session_state:
         st.session_state["reviewer"] = options.reviewer
-    second.text_input("Your name", key="reviewer", placeholder="your name, to judge", label_visibility="collapsed")
+    # A new box after each name: the old one keeps the cursor, and the keys of verdicts would be written into it.
+    key = f"name-{st.session_state.setdefault('names', 0)}"
+
+    def sign() -> None:
+        st.session_state["reviewer"] = st.session_state[key]
+        st.session_state["names"] += 1
+
+    second.text_input(
+        "Your name", st.session_state["reviewer"], key=key, placeholder="your name, to judge",
+        label_visibility="collapsed", on_change=sign,
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------ map

@@ -92,8 +92,8 @@ def drawn_map(folder: Path, patches: int = 1) -> Path:
 def opened(tab: Any, page_server: Callable[..., PageServer], tmp_path: Path) -> Callable[..., Page]:
     """Starts the page and opens it in a tab whose requests beyond it are refused and written down."""
 
-    def start(*more: str) -> Page:
-        server = page_server(APP, tmp_path / "reviews.sqlite", tmp_path, reviewer="Dr. Feld", more=more)
+    def start(*more: str, reviewer: str = "Dr. Feld") -> Page:
+        server = page_server(APP, tmp_path / "reviews.sqlite", tmp_path, reviewer=reviewer, more=more)
         server.start()
         url, page = server.url, Page(tab, [])
 
@@ -194,6 +194,19 @@ def test_an_order_has_a_name_and_says_what_it_rests_on(opened: Callable[..., Pag
     page.tab.get_by_text("an order is signed").wait_for()
     assert page.tab.get_by_role("button", name="Export the prescription").is_disabled()
     assert not list(tmp_path.glob("map-prescription*"))
+
+
+def test_a_name_that_was_given_takes_no_key_of_a_verdict(opened: Callable[..., Page], tmp_path: Path) -> None:
+    page = opened(f"--map={drawn_map(tmp_path)}", reviewer="")
+    page.tab.get_by_text("Zone 1 of 2").wait_for()
+    name = page.tab.get_by_label("Your name")
+    name.fill("A. Groß")
+    name.press("Enter")
+    page.tab.get_by_role("button", name="Undo my last", disabled=False).wait_for()
+    page.tab.keyboard.press("u")
+    page.tab.get_by_text("There is nothing to take back").wait_for()
+    page.panel("Spraying")
+    page.tab.get_by_text("Ordered by A. Groß: 0 of 2 zones").wait_for()
 
 
 def test_labels_are_merged_and_split_and_taken_back_whole(opened: Callable[..., Page], tmp_path: Path) -> None:

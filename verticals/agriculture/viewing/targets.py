@@ -45,7 +45,9 @@ def _kinds(chosen: Sequence[str]) -> tuple[str, ...]:
     kinds: dict[str, list[str]] = {}
     for label in chosen:
         term = terms.find(label)
-        kinds.setdefault((agent_kind(term) if term else "") or "no known agent", []).append(label)
+        kinds.setdefault((agent_kind(term) if term else "") or "no known agent", []).append(
+            term.name if term else label
+        )
     if len(kinds) < 2:
         return ()
     told = "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in kinds.items())

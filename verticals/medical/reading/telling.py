@@ -114,7 +114,7 @@ def to_sign(item: Item, verdict: Review) -> dict[str, str]:
         "picture": item.frame,
         "you say": said(answer_of(verdict)),
         "the software": headline(item),
-        "judged": verdict.at.replace("T", " ").split(".")[0],
+        "judged": f"{verdict.at.replace('T', ' ').split('.')[0].split('+')[0]} UTC",
     }
 
 
