@@ -189,7 +189,7 @@ def test_broken_bytes_end_their_stream_and_no_other(served: dict[str, Any], trit
 
 def test_an_open_stream_hears_that_the_server_stops_and_what_it_sent_is_answered(bundle: Path) -> None:
     with serving(bundle, "--port", 0) as (process, facts), stream(facts) as (own, back):
-        for _ in range(16):
+        for _ in range(6):
             own.async_stream_infer("small", raw(np.repeat(texture("ok", 1, side=256)[None], 32, 0)))
         assert back.get(timeout=60)[1] is None, "the others are on their way or wait"
         process.send_signal(signal.SIGTERM)

@@ -164,7 +164,7 @@ def test_what_no_spray_reaches_is_left_out_by_word_and_two_kinds_of_product_are_
     for label, why in (("tomato_mosaic", "(virus)"), ("abiotic", "(no agent is known)")):
         told = next(r for r in found["remarks"] if r.startswith(f"not sprayed against: {label}, {ha:.4f} ha"))
         assert why in told
-    assert any("oomycete: potato_late_blight; weed: weed" in remark for remark in found["remarks"])
+    assert any("oomycete: potato late blight; weed: weed" in remark for remark in found["remarks"])
     site = tmp_path / "site.toml"
     site.write_text('spray_kinds = ["weed"]')
     only = facts(*line, "--policy", site)
