@@ -167,7 +167,8 @@ def _of_any(facts: Facts) -> Iterator[str]:
             yield spoken
             yield from (f"  {k.replace('_', ' ')}: {row}" for k, row in value.items())
         elif all(not isinstance(row, Mapping) for row in value.values()):
-            yield f"{spoken}: " + ", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items() if v)
+            if any(value.values()):
+                yield f"{spoken}: " + ", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items() if v)
         else:
             yield spoken
             rows = {k: row for k, row in value.items() if isinstance(row, Mapping) and "value" in row}
@@ -180,7 +181,7 @@ def _share(row: Facts) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(str(v) for v in value)
+        return ("; " if any("," in str(v) for v in value) else ", ").join(str(v) for v in value)
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

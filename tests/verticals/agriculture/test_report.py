@@ -6,7 +6,8 @@ import pytest
 
 from shared.records import Action, Decision, Finding, Review, Verdict
 from shared.reporting.page import write_page
-from verticals.agriculture.report import report
+from verticals.agriculture.report import NOT_CLAIMED, report
+from verticals.tell import reported
 
 M2 = 1e6
 
@@ -110,6 +111,12 @@ def test_photographs_have_no_map_and_claims_that_nothing_measures_are_named_as_s
     assert "map_iou" not in facts and facts["recall"]["value"] == 1 and facts["overkill"]["value"] == 1
     assert facts["accuracy"]["value"] == 0.5 == facts["commonest_label"]["value"]
     assert any(text.startswith("yield") for text in facts["not_claimed"])
+
+
+def test_a_person_reads_no_empty_line_and_no_sentence_that_runs_into_the_next() -> None:
+    told = reported(report([perfect(n, truth) for n, truth in enumerate(FIELD)], KNOWN, []))
+    assert not any(line.rstrip().endswith(":") and line.startswith("review") for line in told.splitlines())
+    assert "; ".join(NOT_CLAIMED) in told, "each claim has commas of its own"
 
 
 def test_the_page_says_how_the_intervals_of_fields_are_made(tmp_path: Path) -> None:
