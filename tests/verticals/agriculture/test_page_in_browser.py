@@ -207,6 +207,8 @@ def test_a_name_that_was_given_takes_no_key_of_a_verdict(opened: Callable[..., P
     page.tab.get_by_text("There is nothing to take back").wait_for()
     page.panel("Spraying")
     page.tab.get_by_text("Ordered by A. Groß: 0 of 2 zones").wait_for()
+    assert page.tab.get_by_label("Your name").input_value() == "A. Groß"
+    assert Store.open(str(tmp_path / "reviews.sqlite")).reviews() == []
 
 
 def test_labels_are_merged_and_split_and_taken_back_whole(opened: Callable[..., Page], tmp_path: Path) -> None:
