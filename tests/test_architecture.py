@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(p for top in ("shared", "verticals") for p in (ROOT / top).rglob("*.py"))
 
 FLOORS: list[set[str]] = [
-    {"shared", "shared.errors", "shared.atomic", "shared.verb_options"},
+    {"shared", "shared.errors", "shared.atomic", "shared.verb_options", "shared.wording"},
     {"shared.records", "shared.config"},
     {"shared.tuning"},
     {"shared.taxonomy", "shared.recipe", "shared.policy", "shared.deadline"},

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import BundleError, ConfigError
+from shared.wording import counted
 
 LAC, APS = "lac", "aps"
 """Kinds of score: smallest sets on average, or sets that grow with the image's difficulty."""
@@ -68,11 +69,13 @@ class ConformalSets:
         needed = groups_needed(self.alpha)
         total = sum(self.groups)
         if not self.per_label and not all(self.certifiable):
-            return f"sets promise nothing and hold every label: {total} independent groups, {needed} are needed"
+            return (
+                f"sets promise nothing and hold every label: {counted(total, 'independent group')}, {needed} are needed"
+            )
         if not self.per_label:
             return (
                 f"a set holds the true label with probability >= {1 - self.alpha:.1%}, over all labels together in "
-                f"the proportion calibrated, on {total} independent groups"
+                f"the proportion calibrated, on {counted(total, 'independent group')}"
             )
         known = [f"{name} ({n})" for name, n, c in zip(self.labels, self.groups, self.certifiable, strict=True) if c]
         short = [
@@ -85,7 +88,8 @@ class ConformalSets:
             )
         if short:
             said.append(
-                f"not certifiable, therefore in every set, for want of {needed} independent groups: {', '.join(short)}"
+                f"not certifiable, therefore in every set, for want of {counted(needed, 'independent group')}: "
+                f"{', '.join(short)}"
             )
         return "; ".join(said)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.inference import risk
+from shared.wording import counted
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ class RejectLimit:
         most = 1 - risk.at_least(1 - self.share)
         said = (
             f"novelty > {self.limit:.3g} rejects at most {most:.1%} of images like the training ones, with "
-            f"{self.confidence:.0%} confidence, on {self.groups} independent groups ({self.images} images)"
+            f"{self.confidence:.0%} confidence, on {counted(self.groups, 'independent group')} "
+            f"({counted(self.images, 'image')})"
         )
         if self.more_needed:
-            said += f"; {self.wanted_share:.1%} needs {self.more_needed} more groups"
+            said += f"; {self.wanted_share:.1%} needs {counted(self.more_needed, 'more group')}"
         return said
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.wording import counted
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -44,11 +46,11 @@ class Certificate:
             return f"nothing certified: no calibration image shows anything but OK; {self.more_needed} are needed"
         said = (
             f"recall >= {at_least(self.certified_recall):.1%} with {self.confidence:.0%} confidence at risk >= "
-            f"{_three_digits(self.threshold):.3g}, on {self.groups} independent groups ({self.positives} images, "
-            f"{self.missed} missed)"
+            f"{_three_digits(self.threshold):.3g}, on {counted(self.groups, 'independent group')} "
+            f"({counted(self.positives, 'image')}, {self.missed} missed)"
         )
         if not self.met:
-            said += f"; {self.wanted_recall:.1%} needs {self.more_needed} more groups, all found"
+            said += f"; {self.wanted_recall:.1%} needs {counted(self.more_needed, 'more group')}, all found"
         return said
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.reporting import rates
+from shared.wording import counted
 
 FEW_GROUPS = 30
 """With fewer independent groups in the test part even a faultless result reaches down to 88 %: 0.025 ** (1 / 30)."""
@@ -54,10 +55,10 @@ def _omitted(facts: Mapping[str, Any]) -> Iterator[str]:
 def _certificate(facts: Mapping[str, Any]) -> Iterator[str]:
     certificate = facts.get("certificate")
     if certificate and certificate["more_needed"]:
-        groups = certificate["more_needed"]
+        groups = counted(certificate["more_needed"], "more independent group")
         yield (
             f"The wanted recall of {rates.percent(certificate['wanted_recall'])} is not certified: it takes {groups} "
-            f"more independent {'group' if groups == 1 else 'groups'} of calibration images, all found."
+            "of calibration images, all found."
         )
 
 
@@ -74,7 +75,7 @@ def _test(facts: Mapping[str, Any]) -> Iterator[str]:
         )
     if test["groups"] < FEW_GROUPS:
         yield (
-            f"The test part holds only {test['groups']} independent {'group' if test['groups'] == 1 else 'groups'}: "
+            f"The test part holds only {counted(test['groups'], 'independent group')}: "
             "the intervals are wide, and the values alone say little."
         )
     if missing := unmeasured(facts):

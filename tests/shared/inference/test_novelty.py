@@ -98,7 +98,7 @@ def test_a_limit_needs_the_well_known_number_of_groups(share: float, needed: int
     enough = novelty.reject_limit(scores, share=share)
     assert enough.more_needed == 0 and enough.limit == 1.0 and enough.share <= share
     short = novelty.reject_limit(scores[1:], share=share)
-    assert short.more_needed == 1 and short.limit == 1.0 and f"{share:.1%} needs 1 more groups" in str(short)
+    assert short.more_needed == 1 and short.limit == 1.0 and f"{share:.1%} needs 1 more group" in str(short)
     assert short.share == pytest.approx(1 - 0.05 ** (1 / (needed - 1)))
 
 
@@ -126,4 +126,4 @@ def test_without_held_out_images_nothing_is_rejected_and_nothing_promised() -> N
 
 def test_a_share_that_is_one_group_short_is_not_rounded_down_to_the_wanted_one() -> None:
     said = str(novelty.reject_limit(np.linspace(0.1, 1.0, 58), share=0.05))
-    assert "rejects at most 5.1% of images" in said and "5.0% needs 1 more groups" in said
+    assert "rejects at most 5.1% of images" in said and "5.0% needs 1 more group" in said

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.review.items import Item
+from shared.wording import counted
 from verticals.agriculture.viewing.decks import OTHER, SPRAYED, SPRAYED_FILL
 from verticals.agriculture.viewing.judging import Relabelling
 from verticals.agriculture.viewing.prescriptions import litres
@@ -126,7 +127,7 @@ def exported(facts: Mapping[str, Any]) -> str:
 
 def zones(count: int) -> str:
     """A number of zones."""
-    return f"{count} zone{'' if count == 1 else 's'}"
+    return counted(count, "zone")
 
 
 def taken_back(count: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.reporting.page import is_rate
 from shared.reporting.rates import percent
+from shared.wording import counted
 from verticals.medical.evidence.strata import LEAST
 from verticals.medical.evidence.usefulness import GOAL
 
@@ -47,7 +48,7 @@ def tables(measured: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
     rate, counts = measured["lesion_detection_rate"], measured["counts"]
     ends = (rate["bootstrap_low"], rate["bootstrap_high"])
     over = "none can be told" if None in ends else f"{percent(ends[0])} .. {percent(ends[1])}"
-    yield "What was counted", [("cases", _counted(counts)), *_alone(counts)]
+    yield "What was counted", [("cases", _answered(counts)), *_alone(counts)]
     yield (
         "Malignant and pre-malignant lesions",
         [
@@ -82,11 +83,19 @@ def tables(measured: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
     yield "Work saved at 95 % of the lesions that must not be missed", work
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def of_whom(counts: Mapping[str, int]) -> str:
+    """What was measured on."""
     return (
-        f"{counts['pictures']} pictures of {counts['lesions']} lesions of {counts['patients']} patients, "
-        f"{counts['lesions_that_must_not_be_missed']} lesions malignant or pre-malignant; pictures {counts['pass']} "
-        f"passed, {counts['flag']} flagged, {counts['not_examined']} NOT EXAMINED"
+        f"{counted(counts['pictures'], 'picture')} of {counted(counts['lesions'], 'lesion')} of "
+        f"{counted(counts['patients'], 'patient')}, "
+        f"{counted(counts['lesions_that_must_not_be_missed'], 'lesion')} malignant or pre-malignant"
+    )
+
+
+def _answered(counts: Mapping[str, int]) -> str:
+    return (
+        f"{of_whom(counts)}; pictures {counts['pass']} passed, {counts['flag']} flagged, {counts['not_examined']} NOT "
+        "EXAMINED"
     )
 
 

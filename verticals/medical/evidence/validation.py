@@ -14,7 +14,7 @@ from shared.records import Verdict
 from shared.reporting.rates import percent
 from verticals.medical import taxonomy
 from verticals.medical.evidence.readings import TEST, Reading, lesions
-from verticals.medical.evidence.tables import number, said, tables
+from verticals.medical.evidence.tables import number, of_whom, said, tables
 from verticals.medical.taxonomy import PROPOSED
 from verticals.medical.triage import DISCLAIMER
 
@@ -109,11 +109,7 @@ def _answers(
     rate, strata = measured["lesion_detection_rate"], measured["strata"]
     return {
         "disclaimer": DISCLAIMER,
-        "counts": (
-            f"{counts['pictures']} pictures of {counts['lesions']} lesions of {counts['patients']} patients, "
-            f"{counts['lesions_that_must_not_be_missed']} lesions malignant or pre-malignant; {counts['not_examined']} "
-            "pictures NOT EXAMINED, none of them scored"
-        ),
+        "counts": f"{of_whom(counts)}; {counts['not_examined']} pictures NOT EXAMINED, none of them scored",
         "labels": ", ".join(f"{name} {n}" for name, n in truths.most_common()),
         "excluded": f"{len(left_out)} left out" + (f": {'; '.join(left_out[:_NAMED])}" if left_out else ""),
         "misses": f"{len(missed)} malignant or pre-malignant lesions passed" + _names(missed),

@@ -9,6 +9,7 @@ from shared.records import Review
 from shared.review import texts
 from shared.review.items import Item
 from shared.review.ui import Page
+from shared.wording import counted
 from verticals.medical.reading import agreement, reports, telling, worklist
 from verticals.medical.reading import sign_off as signing
 
@@ -47,7 +48,7 @@ def waiting(this: Page, *, hidden: bool) -> None:
     desk = this.desk
     upcoming = desk.upcoming()
     rule = "by waiting time alone, so that the order says nothing of the answers" if hidden else "by urgency"
-    st.markdown(f"##### Worklist: {len(upcoming)} pictures, {rule}")
+    st.markdown(f"##### Worklist: {counted(len(upcoming), 'picture')}, {rule}")
     st.caption(
         "Waiting is counted from arrival in the review store; of equals what has waited longest comes first. Number 1 "
         "is on the screen now, the others come up in the order of their numbers: what was skipped comes last."
@@ -111,5 +112,4 @@ def _signature_fields(this: Page, folder: reports.Folder, ready: list[tuple[Item
         "I have looked at each of these pictures and answer for these reports. A verified report is final: a verdict "
         "that is taken back later needs a new report, which supersedes it."
     )
-    count = f"{len(ready)} report{'s' if len(ready) > 1 else ''}"
-    st.button(f"Sign {count}", key="sign", type="primary", on_click=sign)
+    st.button(f"Sign {counted(len(ready), 'report')}", key="sign", type="primary", on_click=sign)
