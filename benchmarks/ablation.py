@@ -78,6 +78,7 @@ def measured(data: Path, variant: str, budget: str, cache: Path) -> dict:
     labels = list(opened.labels)
     return {
         "chosen": built["chosen"]["name"],
+        "tried": built["tried"],
         "seconds": built["seconds"],
         "truth": [labels.index(row.label) for row in rows],
         "groups": [row.sample.group for row in rows],
@@ -90,7 +91,18 @@ def row(record: dict, reference: dict) -> str:
     cells = [f"{100 * balanced_accuracy(np.array(record['said'][name]), y):.1f}" for name in CORRUPTIONS]
     d = paired(y, np.array(reference["said"]["clean"]), np.array(record["said"]["clean"]), record["groups"])
     over = f"{100 * d.value:+.1f} [{100 * d.low:+.1f} .. {100 * d.high:+.1f}]"
-    return f"| {record['set']} | {record['variant']} | {record['chosen']} | {' | '.join(cells)} | {over} |"
+    head = f"{record['set']} | {record['variant']} | {record['chosen']} | {tuned(record)}"
+    return f"| {head} | {' | '.join(cells)} | {over} |"
+
+
+def tuned(record: dict) -> str:
+    """What the validation images said of the fine-tuned candidate."""
+    trial = next((t for t in record["tried"] if t["name"].startswith("fine-tun")), None)
+    if trial is None or trial["difference"] is None:
+        return "none" if trial is None else trial["why"]
+    d = trial["difference"]
+    said = f"{100 * d['value']:+.1f} [{100 * d['low']:+.1f} .. {100 * d['high']:+.1f}]"
+    return f"{said} {'adopted' if trial['adopted'] else 'refused'}"
 
 
 def main() -> None:
@@ -102,8 +114,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ablation.json")
     parser.add_argument("--table-only", action="store_true", help="print what is kept, measure nothing")
     options = parser.parse_args()
-    print(f"| set | variant | chosen | {' | '.join(CORRUPTIONS)} | to the full build, clean, points |")
-    print(f"| --- | --- | --- | {' | '.join('---' for _ in CORRUPTIONS)} | --- |")
+    corrupted = " | ".join(CORRUPTIONS)
+    print(f"| set | variant | chosen | fine-tuned, on validation, points | {corrupted} | to the full build, clean, points |")
+    print("| --- " * (5 + len(CORRUPTIONS)) + "|")
     with tempfile.TemporaryDirectory() as temporary:
         for name in options.sets:
             reference = None

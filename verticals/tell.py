@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.decide import percent
 from shared.reporting import rates
+from shared.wording import spoken
 
 Facts = Mapping[str, Any]
 _SHOWN = 10
@@ -118,9 +119,7 @@ def _rates(facts: Facts) -> list[str]:
     if not facts.get("n"):
         return ["no test image: nothing can be said about accuracy"]
     lines = [f"{facts['n']} unseen images from {facts['groups']} groups; 95 % intervals in brackets"]
-    lines += [
-        f"{name.replace('_', ' '):24} {rate(facts[name])}" for name in ("accuracy", "balanced_accuracy", "macro_f1")
-    ]
+    lines += [f"{spoken(name):24} {rate(facts[name])}" for name in ("accuracy", "balanced_accuracy", "macro_f1")]
     lines += [f"  recall {label:15} {rate(row)}" for label, row in facts["per_label"].items()]
     return lines
 
@@ -158,21 +157,21 @@ def _of_any(facts: Facts) -> Iterator[str]:
     for name, value in facts.items():
         if name in _NOT_TOLD or value is None or value in ("", [], {}):
             continue
-        spoken = name.replace("_", " ")
+        title = spoken(name)
         if not isinstance(value, Mapping):
-            yield f"{spoken:32} {_plain(value)}"
+            yield f"{title:32} {_plain(value)}"
         elif "value" in value and "low" in value:
-            yield f"{spoken:32} {_share(value)}"
+            yield f"{title:32} {_share(value)}"
         elif all(isinstance(row, str) for row in value.values()):
-            yield spoken
-            yield from (f"  {k.replace('_', ' ')}: {row}" for k, row in value.items())
+            yield title
+            yield from (f"  {spoken(k)}: {row}" for k, row in value.items())
         elif all(not isinstance(row, Mapping) for row in value.values()):
             if any(value.values()):
-                yield f"{spoken}: " + ", ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items() if v)
+                yield f"{title}: " + ", ".join(f"{spoken(k)} {_plain(v)}" for k, v in value.items() if v)
         else:
-            yield spoken
+            yield title
             rows = {k: row for k, row in value.items() if isinstance(row, Mapping) and "value" in row}
-            yield from (f"  {k.replace('_', ' '):30} {_share(row)}" for k, row in rows.items())
+            yield from (f"  {spoken(k):30} {_share(row)}" for k, row in rows.items())
 
 
 def _share(row: Facts) -> str:

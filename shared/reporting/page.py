@@ -9,6 +9,7 @@ import jinja2
 
 from shared import atomic
 from shared.reporting.rates import percent
+from shared.wording import spoken
 
 _FOLDER = Path(__file__).parent
 _RATE = frozenset({"value", "low", "high", "n"})
@@ -29,6 +30,8 @@ def write_page(title: str, facts: Mapping[str, Any], path: Path, *, names: Mappi
     environment.tests["rate"] = is_rate
     environment.filters["words"] = words
     environment.filters["counts"] = counts
+    environment.filters["spoken"] = spoken
+    environment.filters["called"] = called
     environment.filters["percent"] = percent
     environment.tests["rates"] = lambda value: (
         isinstance(value, Mapping) and value and all(map(is_rate, value.values()))
@@ -45,6 +48,12 @@ def words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def called(label: str, names: Mapping[str, str]) -> str:
+    """A label's code and its name; the name alone where the code is the same words."""
+    name = names.get(label, label)
+    return name if name in (label, spoken(label)) else f"{label} {name}"
 
 
 def counts(rates: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.wording import spoken
+
 Indices = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 Metric = Literal["balanced_accuracy", "accuracy", "macro_f1"]
@@ -42,7 +44,7 @@ class Difference:
 
     def __str__(self) -> str:
         return (
-            f"{self.metric.replace('_', ' ')} {100 * self.value:+.1f} points "
+            f"{spoken(self.metric)} {100 * self.value:+.1f} points "
             f"[{100 * self.low:+.1f} .. {100 * self.high:+.1f}] ({self.confidence:.0%} interval; {self.n} images in "
             f"{self.groups} groups; better with {self.p_better:.1%} confidence)"
         )

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from shared.records import Action, Decision, Finding, Review, Verdict
+from shared.wording import spoken
 from verticals.medical import taxonomy
 from verticals.medical.evidence.detection import per_patient
 from verticals.medical.evidence.metrics import measure
@@ -78,7 +79,7 @@ def report(decisions: Sequence[Decision], truth: Sequence[Finding], reviews: Seq
 
 def _told(measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """The tables, without what stands above them as a rate."""
-    above = {name.replace("_", " ") for name in _RATES} | set(measured["detection_by_kind"]) | {PATIENTS}
+    above = {spoken(name) for name in _RATES} | set(measured["detection_by_kind"]) | {PATIENTS}
     return {heading: {name: text for name, text in rows if name not in above} for heading, rows in tables(measured)}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.reporting.page import is_rate
 from shared.reporting.rates import percent
-from shared.wording import counted
+from shared.wording import counted, spoken
 from verticals.medical.evidence.strata import LEAST
 from verticals.medical.evidence.usefulness import GOAL
 
@@ -75,8 +75,8 @@ def tables(measured: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, s
     for name, attribute in measured["strata"].items():
         yield f"By {name} (unknown of {attribute['unknown']} lesions)", list(_stratum(attribute))
     own = measured["diseases"]
-    shares = [(n.replace("_", " "), said(own[n])) for n in ("balanced_multiclass_accuracy", "top_3") if n in own]
-    errors = [(n.replace("_", " "), number(own[n])) for n in ("calibration_error", "brier") if n in own]
+    shares = [(spoken(n), said(own[n])) for n in ("balanced_multiclass_accuracy", "top_3") if n in own]
+    errors = [(spoken(n), number(own[n])) for n in ("calibration_error", "brier") if n in own]
     yield "Single diseases", [*shares, *errors] or [("refused", said(own))]
     elsewhere = [_elsewhere(row) for row in measured.get("work_saved_at_other_prevalences", ())]
     work = [*_work(measured["work_saved"]), *elsewhere]

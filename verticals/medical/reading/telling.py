@@ -7,6 +7,7 @@ from typing import Any
 from shared.records import Review, Verdict
 from shared.reporting.rates import percent
 from shared.review.items import Item
+from shared.wording import spoken
 from verticals.medical import taxonomy
 from verticals.medical.decide import NOT_EXCLUDED, POSSIBLE
 from verticals.medical.reading.blind import CONFIDENCE, NO_TRIGGER, Answer, answer_of
@@ -125,7 +126,7 @@ def readings_table(statistics: Mapping[str, Mapping[str, Any]]) -> str:
         for reader, own in statistics.items()
     }
     names = list(dict.fromkeys(name for own in said.values() for name in own))
-    return table([{"": n.replace("_", " "), **{r: own.get(n, "") for r, own in said.items()}} for n in names])
+    return table([{"": spoken(n), **{r: own.get(n, "") for r, own in said.items()}} for n in names])
 
 
 def nearest(item: Item) -> list[tuple[str, str]]:
