@@ -114,8 +114,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ablation.json")
     parser.add_argument("--table-only", action="store_true", help="print what is kept, measure nothing")
     options = parser.parse_args()
-    corrupted = " | ".join(CORRUPTIONS)
-    print(f"| set | variant | chosen | fine-tuned, on validation, points | {corrupted} | to the full build, clean, points |")
+    asked = " | ".join(("fine-tuned, on validation, points", *CORRUPTIONS, "to the full build, clean, points"))
+    print(f"| set | variant | chosen | {asked} |")
     print("| --- " * (5 + len(CORRUPTIONS)) + "|")
     with tempfile.TemporaryDirectory() as temporary:
         for name in options.sets:
