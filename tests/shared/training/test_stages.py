@@ -75,4 +75,22 @@ def test_a_single_stage_tries_twice_too_where_its_time_is_not_used_up(job: Job) 
 
 def test_one_try_where_no_second_is_wanted_or_time_is_short(job: Job) -> None:
     assert tuned(job, bolder=0.0)[0] == []
-    assert tuned(replace(job, first_until=time.monotonic() + 4.0), epochs=10_000)[0] == []
+    now = time.monotonic()
+    assert tuned(replace(job, first_until=now + 4.0, until=now + 8.0), epochs=10_000)[0] == []
+
+
+def test_a_second_try_takes_time_from_the_runs_on_all_images_while_one_of_them_still_fits(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, took = stages._first, []
+
+    def first(job: Job, tuning: Tuning, until: float, *rest: object) -> object:
+        made = real(job, tuning, until, *rest)  # type: ignore[arg-type]
+        took.append(until - time.monotonic())
+        return replace(made, facts=made.facts | {"seconds": 20.0})
+
+    monkeypatch.setattr(stages, "_first", first)
+    now = time.monotonic()
+    assert len(tuned(replace(job, first_until=now + 15, until=now + 120))[0]) == 2 and took[1] > took[0]
+    took.clear()
+    assert tuned(replace(job, first_until=now + 15, until=now + 45))[0] == [] and len(took) == 1
