@@ -96,13 +96,14 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     tuning, end = job.recipe.tuning, job.until if job.first_until is None else job.first_until
     made = _first(job, tuning, end, job.checkpoint, say, team)
     now, took = team.now(), made.facts.get("seconds", np.inf)
+    room = end - now
     if job.first_until is not None and _fit(job, now, took):
-        end = max(end, now + took)
-    if not tuning.bolder or end - now < took:
+        room = max(room, took)
+    if not tuning.bolder or room < took:
         return made, tuning
     rate = min(1.0, tuning.bolder * tuning.learning_rate)
     bolder = replace(tuning, learning_rate=rate, layer_decay=1.0, epochs=LONGER * tuning.epochs)
-    other = _first(job, bolder, end, job.checkpoint.with_name(f"{job.checkpoint.name}-bolder"), say, team)
+    other = _first(job, bolder, now + room, job.checkpoint.with_name(f"{job.checkpoint.name}-bolder"), say, team)
     both = [(made, tuning), (other, bolder)]
     losses = [_loss(found) for found, _ in both]
     best = int(losses[1] < losses[0])

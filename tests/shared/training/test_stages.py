@@ -87,7 +87,7 @@ def test_a_second_try_takes_time_from_the_runs_on_all_images_while_one_of_them_s
     def first(job: Job, tuning: Tuning, until: float, *rest: object) -> object:
         made = real(job, tuning, until, *rest)  # type: ignore[arg-type]
         took.append(until - time.monotonic())
-        return replace(made, facts=made.facts | {"seconds": 20.0})
+        return replace(made, facts=made.facts | {"seconds": 20.1})
 
     monkeypatch.setattr(stages, "_first", first)
     now = time.monotonic()
