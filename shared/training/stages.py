@@ -96,9 +96,7 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     tuning, end = job.recipe.tuning, job.until if job.first_until is None else job.first_until
     made = _first(job, tuning, end, job.checkpoint, say, team)
     now, took = team.now(), made.facts.get("seconds", np.inf)
-    room = end - now
-    if job.first_until is not None and _fit(job, now, took):
-        room = max(room, took)
+    room = max(end - now, 0.0 if job.first_until is None else _room(job, now))
     if not tuning.bolder or room < took:
         return made, tuning
     rate = min(1.0, tuning.bolder * tuning.learning_rate)
@@ -122,10 +120,10 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     return replace(found, facts={**found.facts, "tries": facts}), replace(how, soup=1) if best else how
 
 
-def _fit(job: Job, now: float, seconds: float) -> bool:
-    """Whether a try of that length and, after it, a run on all images that is as long in passes are done in time."""
+def _room(job: Job, now: float) -> float:
+    """Seconds of a try after which a run on all images, as long in passes, is still done in time."""
     longer = len(job.labels) / max(int((~job.tuning_part).sum()), 1)
-    return now + seconds * (1 + whole.MARGIN * longer) < job.until
+    return (job.until - now) / (1 + whole.MARGIN * longer)
 
 
 def _first(job: Job, tuning: Tuning, until: float, checkpoint: Path, say: Say, team: Ranks) -> Tuned:
