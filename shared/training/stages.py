@@ -123,7 +123,8 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
 def _room(job: Job, now: float) -> float:
     """Seconds of a try after which a run on all images, as long in passes, is still done in time."""
     longer = len(job.labels) / max(int((~job.tuning_part).sum()), 1)
-    return (job.until - now) / (1 + whole.MARGIN * longer)
+    # Once because a run is begun only with this much to spare, once because the try's last judgements come after it.
+    return (job.until - now) / (1 + whole.MARGIN**2 * longer)
 
 
 def _first(job: Job, tuning: Tuning, until: float, checkpoint: Path, say: Say, team: Ranks) -> Tuned:
