@@ -165,7 +165,8 @@ import shared.build
 from shared.recipe import Recipe
 from shared.tuning import Tuning
 shared.build.ENOUGH = 2.0  # these pictures are so easy that fine-tuning would be left out
-recipe = Recipe(image_size=64, threads=1, seed=0, search=False, tuning=Tuning(epochs=2, image_size=64, batch=16))
+tuning = Tuning(epochs=1, image_size=64, batch=16, soup=1)
+recipe = Recipe(image_size=64, threads=1, seed=0, search=False, tuning=tuning)
 shared.build.build(Path({str(pictures)!r}), Path({str(out)!r}), recipe=recipe,
       budget_seconds=90, cache=Path({str(tmp_path / "cache")!r}), say=lambda text: None)
 """
