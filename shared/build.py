@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from shared import bundling
-from shared.building import adopt, candidates, card
+from shared.building import adopt, candidates, card, second_opinion
 from shared.building.adopt import Trial
 from shared.building.candidates import Candidate
 from shared.building.hardest import hardest
@@ -142,7 +142,7 @@ class _Builder:
             if isinstance(found, str):
                 self.trials.append(adopt.nothing(self.work, name, found))
             else:
-                self.trials.append(adopt.against(self.work, self._best, found, self.rows))
+                self.trials.append(self._judged(found))
         self.outlook |= card.more_time(self.trials)
         if (self.work.recipe.search or self.work.recipe.finetune) and self.work.deadline.left > 0:
             # Also where nothing was adopted: what was tried belongs into the report.
@@ -211,6 +211,17 @@ class _Builder:
         if self._best.inner >= ENOUGH:
             return f"left out: {self._best.inner:.1%} over the folds leaves nothing to win"
         return candidates.tuned(work, closed, self.rows, work.deadline.at(work.deadline.budget - RESERVE_SECONDS))
+
+    def _judged(self, challenger: Candidate) -> Trial:
+        """By the validation images; where they cannot tell and time is left, by training images as well."""
+        work, champion = self.work, self._best
+        trial = adopt.against(work, champion, challenger, self.rows)
+        if not adopt.undecided(trial) or champion is not self._closed:
+            return trial
+        with work.clock.on("second opinion"):
+            until = work.deadline.at(work.deadline.budget - RESERVE_SECONDS)
+            further = second_opinion.ask(work, champion, challenger, self.rows, until)
+        return adopt.against(work, champion, challenger, self.rows, further) if further else trial
 
     def _bundle(self, *, last: bool) -> dict[str, Any]:
         """Measure the best candidate and write its bundle, then the report beside it; the last one shows maps too."""

@@ -20,6 +20,7 @@ from shared.errors import ConfigError, DataError, MissingDependency, Problem
 from shared.recipe import Recipe
 from shared.reporting import diagnosis, leaks
 from shared.taxonomy import Taxonomy
+from shared.wording import counted
 
 if TYPE_CHECKING:
     from shared.training.out_of_fold import Labelled
@@ -268,9 +269,10 @@ def _left_out(facts: Facts, damaged: Sequence[Problem]) -> list[str]:
     others = len(facts["problems"]) - contradicting
     changes = []
     if contradicting:
-        changes.append(f"{contradicting} files left out: {len(exact)} images that are filed under several labels")
+        several = f"{counted(len(exact), 'image')} filed under several labels"
+        changes.append(f"{counted(contradicting, 'file')} left out: {several}")
     if others:
-        changes.append(f"{others} files left out that cannot be used ({len(damaged)} of them damaged)")
+        changes.append(f"{counted(others, 'file')} left out that cannot be used ({len(damaged)} of them damaged)")
     if facts["suspects"]:
         changes.append(f"no label was changed; {len(facts['suspects'])} doubtful ones are listed for a person to judge")
     return changes

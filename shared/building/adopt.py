@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from shared.building.candidates import Candidate
+from shared.building.second_opinion import Opinion
 from shared.building.work import Work, parts
 from shared.data.manifest import Row
 from shared.reporting.paired import Difference, paired, surely_better
@@ -69,7 +72,14 @@ def nothing(work: Work, name: str, why: str) -> Trial:
     return Trial(name, None, False, None, why)
 
 
-def against(work: Work, champion: Candidate, challenger: Candidate, rows: list[Row]) -> Trial:
+def undecided(trial: Trial) -> bool:
+    """Whether a model was refused that is no worse, only not surely better: more images could tell."""
+    return trial.difference is not None and not trial.adopted and trial.difference.value >= 0
+
+
+def against(
+    work: Work, champion: Candidate, challenger: Candidate, rows: list[Row], further: Opinion | None = None
+) -> Trial:
     """Compare on the validation images, pairwise; the best so far stays unless the challenger is better.
 
     Better is a higher balanced accuracy with the confidence of the recipe, or one that is no lower together with
@@ -81,14 +91,20 @@ def against(work: Work, champion: Candidate, challenger: Candidate, rows: list[R
         champion: The best so far.
         challenger: The new one.
         rows: All usable rows.
+        further: Images that are judged together with the validation images, because those could not tell.
     """
     old, new = (parts(work, rows, c.known)["validation"] for c in (champion, challenger))
     said = [c.probabilities(p) for c, p in ((champion, old), (challenger, new))]
-    difference = paired(old.y, said[0].argmax(1), said[1].argmax(1), old.groups, seed=work.recipe.seed)
-    lower, sure = surely_better(old.y, said[0], said[1], old.groups, seed=work.recipe.seed)
+    y, groups, where = old.y, old.groups, "validation"
+    if further:
+        y, groups = np.concatenate([y, further.y]), [*groups, *further.groups]
+        said = [np.concatenate(both) for both in zip(said, (further.old, further.new), strict=True)]
+        where = f"validation and on {len(further.y)} training images, which both did without in turn,"
+    difference = paired(y, said[0].argmax(1), said[1].argmax(1), groups, seed=work.recipe.seed)
+    lower, sure = surely_better(y, said[0], said[1], groups, seed=work.recipe.seed)
     wanted = work.recipe.adopt_confidence
     adopted = difference.p_better >= wanted or (difference.value >= 0 and sure >= SURE)
     verdict = "adopted" if adopted else f"not adopted, which takes {wanted:.0%} confidence, or {SURE:.0%} in the latter"
-    why = f"on validation {difference}; Brier score {-lower:+.3f} (better with {sure:.1%} confidence): {verdict}"
+    why = f"on {where} {difference}; Brier score {-lower:+.3f} (better with {sure:.1%} confidence): {verdict}"
     work.say(f"{challenger.name} against {champion.name}: {why}")
     return Trial(challenger.name, challenger, adopted, difference, why)

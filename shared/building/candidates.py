@@ -16,6 +16,7 @@ from shared.data.manifest import Row
 from shared.errors import ConfigError, ExportError
 from shared.export import graph
 from shared.inference import calibration
+from shared.recipe import Recipe
 from shared.training import features, head
 
 TUNING_SHARE = 5
@@ -159,7 +160,7 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
     from shared.training import backbones, finetune, stages, throughput
 
     train = parts(work, rows, base.known)["train"]
-    core = head.folds(train.components, train.y, TUNING_SHARE, work.recipe.seed) != 0
+    core = ~judges_checkpoints(train, work.recipe)
     if len(np.unique(train.y[core])) < len(np.unique(train.y)) or core.all():
         return "left out: some label has too few groups to set any aside for judging checkpoints"
     # The head that was fitted on all training images knows the ones that judge here; this one does not.
@@ -189,6 +190,12 @@ def tuned(work: Work, base: Candidate, rows: Sequence[Row], until: float) -> Can
     if made.facts["chosen"] == "start":
         return f"nothing was better than the start on the part set aside; it ended because {made.facts['why']}"
     return _exported(work, base, made, rows, until)
+
+
+def judges_checkpoints(train: Part, recipe: Recipe) -> NDArray[np.bool_]:
+    """Which training images ``(n,)`` choose between checkpoints, and are not learnt from until that is done."""
+    result: NDArray[np.bool_] = head.folds(train.components, train.y, TUNING_SHARE, recipe.seed) == 0
+    return result
 
 
 def checkpoint(work: Work, base: Candidate) -> Path:

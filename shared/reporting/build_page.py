@@ -11,6 +11,7 @@ from shared import atomic
 from shared.reporting import charts, rates
 from shared.reporting.cautions import cautions
 from shared.reporting.page import words
+from shared.wording import counted, spoken
 
 MATRIX_LABELS = 30
 """With more labels the confusion matrix is a map and a list of pairs, not a table of counts."""
@@ -41,6 +42,8 @@ def write(facts: Mapping[str, Any], path: Path, *, hardest: Sequence[Mapping[str
         lstrip_blocks=True,
     )
     environment.filters |= {"pct": rates.percent, "words": words}
+    environment.filters["spoken"] = spoken
+    environment.globals["counted"] = counted
     test = {"n": 0, **(facts.get("test") or {})}
     shown = [_shown(image) for image in hardest[:HARDEST]]
     content = {

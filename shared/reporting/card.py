@@ -9,6 +9,7 @@ import jinja2
 
 from shared.reporting.cautions import cautions
 from shared.reporting.rates import percent
+from shared.wording import counted, spoken
 
 _FOLDER = Path(__file__).parent
 
@@ -31,4 +32,6 @@ def render(facts: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["plain"] = plain
+    environment.filters["spoken"] = spoken
+    environment.globals["counted"] = counted
     return environment.get_template("card.md.jinja").render(facts=facts, cautions=cautions(facts), pct=percent)

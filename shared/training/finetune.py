@@ -108,8 +108,8 @@ def finetune(
 
 
 def _finetune(task: Task, net: FieldNet, start: Head) -> Tuned:
-    began = task.ranks.now()
     known = learning.known(task)
+    began = task.ranks.now() - (known.seconds if known else 0.0)
     judge = Judge(task, net.image_size)
     baseline = judge(_learner(task, net, start)) if len(task.held) and len(task.train) else None
     facts: dict[str, Any] = {"start": asdict(baseline) if baseline else None, "resumed_at_step": 0}

@@ -73,6 +73,7 @@ def learn(run: Run) -> None:
     way = _way(run)
     marks = _evaluations(run)
     saved = task.ranks.now()
+    begun = saved - progress.seconds
     while not run.why:
         progress.way = way(progress.step)
         schedule.step_update(round(_POINTS * progress.way))
@@ -92,6 +93,7 @@ def learn(run: Run) -> None:
             run.why = "the time was up"
         elif ended:
             run.why = "the schedule was done"
+        progress.seconds = now - begun
         if task.checkpoint and now - saved > task.ranks.how.checkpoint_seconds:
             _save(run, average, optimiser)
             saved = now

@@ -19,6 +19,7 @@ from shared.tuning import Tuning
 
 _PROGRESS = "progress.json"
 _PARTS = ("raw", "average", "moments")
+_SAID = ("step", "way", "tried", "plan", "seconds")
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Progress:
         tried: One dictionary per evaluation.
         plan: The plan that was chosen, as a dictionary.
         moments: The optimiser's memory, by parameter and quantity.
+        seconds: Time that the steps took, those before an interruption included.
     """
 
     step: int = 0
@@ -44,6 +46,7 @@ class Progress:
     tried: list[dict[str, Any]] = field(default_factory=list)
     plan: dict[str, Any] = field(default_factory=dict)
     moments: State = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def key(
@@ -70,8 +73,8 @@ def save(folder: Path, named: str, progress: Progress) -> None:
         if not (folder / name).exists():
             _write(folder / name, tensors)
     members = [{"name": m.name, "file": _file(m), **asdict(m.score)} for m in progress.members]
-    said = {"key": named, "step": progress.step, "way": progress.way, "plan": progress.plan}
-    atomic.write(folder / _PROGRESS, json.dumps({**said, "members": members, "tried": progress.tried}, indent=2))
+    said = {name: getattr(progress, name) for name in _SAID}
+    atomic.write(folder / _PROGRESS, json.dumps({"key": named, **said, "members": members}, indent=2))
     for old in set(folder.glob("[!.]*.safetensors")) - {folder / name for name in files}:
         old.unlink(missing_ok=True)  # a like build beside this one may have been first; what it is writing has a dot
 
@@ -92,10 +95,11 @@ def load(folder: Path, named: str) -> Progress | None:
             )
             for m in said["members"]
         ]
+        rest = {name: said[name] for name in _SAID}
     except (OSError, ValueError, KeyError, require("safetensors", extra="train").SafetensorError):
         return None
-    raw, average, moments = (_part(both, name) for name in _PARTS)
-    return Progress(said["step"], said["way"], raw, average, members, said["tried"], said["plan"], moments)
+    weights: dict[str, Any] = {name: _part(both, name) for name in _PARTS}
+    return Progress(members=members, **weights, **rest)
 
 
 def clear(folder: Path) -> None:

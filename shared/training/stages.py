@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     now, took = team.now(), made.facts.get("seconds", np.inf)
     room = max(end - now, 0.0 if job.first_until is None else _room(job, now))
     if not tuning.bolder or room < took:
-        return made, tuning
+        return _with_facts(made, tuning), tuning
     rate = min(1.0, tuning.bolder * tuning.learning_rate)
     bolder = replace(tuning, learning_rate=rate, layer_decay=1.0, epochs=LONGER * tuning.epochs)
     other = _first(job, bolder, now + room, job.checkpoint.with_name(f"{job.checkpoint.name}-bolder"), say, team)
@@ -118,7 +119,13 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
         }
         for tried, how in both
     ]
-    return replace(found, facts={**found.facts, "tries": facts}), replace(how, soup=1) if best else how
+    return _with_facts(found, how, tries=facts), replace(how, soup=1) if best else how
+
+
+def _with_facts(made: Tuned, how: Tuning, **more: Any) -> Tuned:
+    """With how it was learnt."""
+    facts = {**made.facts, "learning_rate": how.learning_rate, "layer_decay": how.layer_decay, **more}
+    return replace(made, facts=facts)
 
 
 def _room(job: Job, now: float) -> float:

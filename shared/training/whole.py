@@ -6,7 +6,7 @@ allows, and the mean of the runs' weights is the model (model soup, Wortsman et 
 is partly luck, and the mean is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,18 +70,17 @@ def learn(
         Network and head with the mean weights, with the temperature of the first.
     """
     labels = np.asarray(labels, np.int64)
-    names = ("image_size", "batch", "images_per_second", "epochs", "last_half", "rate_factor")
-    plan = Plan(**{name: first.facts[name] for name in names})
-    if plan.image_size != net.image_size:
+    again = plan(first.facts)
+    if again.image_size != net.image_size:
         return first  # time was too short for the size of the start, and so it is for a second learning
-    epochs = max(1, round(plan.epochs))
+    epochs = max(1, round(again.epochs))
     likely = epochs * len(labels) / _speed(first)
     begun = team.now()
     runs: list[Run] = []
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
         while len(runs) < tuning.soup and until - team.now() > MARGIN * likely:
-            started, again = team.now(), replace(tuning, epochs=epochs)
-            run = once(net, start, plan, pictures, labels, recipe, again, len(runs), until, checkpoint, team=team)
+            started, how = team.now(), replace(tuning, epochs=epochs)
+            run = once(net, start, again, pictures, labels, recipe, how, len(runs), until, checkpoint, team=team)
             if run.progress.way < LEAST_WAY or not _finite(run.progress.average):
                 break
             runs.append(run)
@@ -95,6 +94,12 @@ def learn(
     seconds = round(team.now() - begun, 1)
     facts = {**first.facts, "chosen": chosen, "runs": len(runs), "seconds_with_all": seconds}
     return Tuned(made.net, made.head(first.head.temperature), first.tried, facts)
+
+
+def plan(facts: Mapping[str, Any]) -> Plan:
+    """Sizes and length of the fine-tuning whose facts these are."""
+    names = ("image_size", "batch", "images_per_second", "epochs", "last_half", "rate_factor")
+    return Plan(**{name: facts[name] for name in names})
 
 
 def _mean(runs: Sequence[Run]) -> tuple[int, Tunable]:
@@ -125,7 +130,7 @@ def _mean(runs: Sequence[Run]) -> tuple[int, Tunable]:
 def _speed(first: Tuned) -> float:
     """Images per second of the first one as it was in truth, evaluations included; as probed where it did no step."""
     facts = first.facts
-    images = (facts["steps"] - facts["resumed_at_step"]) * facts["batch"]
+    images = facts["steps"] * facts["batch"]
     return max(float(images / max(facts["seconds"], 1e-3) if images else facts["images_per_second"]), 1e-3)
 
 

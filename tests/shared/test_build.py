@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -244,6 +245,49 @@ def test_an_adopted_fine_tuning_becomes_the_bundle_with_its_card_and_page(
     net, _ = kept_backbone.load(bundles.load(out))
     expected = candidate.features_of(candidate.opened(bundles.load(out)), some)
     assert parity.relative_difference(expected, parity.torch_features(net, some)) < parity.TOLERANCE
+
+
+@pytest.mark.long
+def test_where_validation_cannot_tell_training_images_are_asked_that_neither_way_has_learnt_from(
+    pictures: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first verdict on the fine-tuning is replaced: on these pictures nothing is better than the closed form."""
+    import shared.build as building
+    from shared.building import adopt, second_opinion
+    from shared.building.candidates import judges_checkpoints
+    from shared.building.work import parts
+    from shared.training.soup import Score
+    from shared.tuning import Tuning
+
+    monkeypatch.setattr(building, "ENOUGH", 2.0)
+    monkeypatch.setattr(Score, "better", lambda self, other: True)
+    undecided, ask = adopt.undecided, second_opinion.ask
+    asked: list[tuple[Any, second_opinion.Opinion | None]] = []
+
+    def asks(*given: Any) -> second_opinion.Opinion | None:
+        asked.append((given, ask(*given)))
+        return asked[-1][1]
+
+    monkeypatch.setattr(adopt, "undecided", lambda trial: undecided(trial) or trial.name == "fine-tuned")
+    monkeypatch.setattr(second_opinion, "ask", asks)
+    tuning = Tuning(epochs=4, image_size=64, batch=16, soup=1, bolder=0)
+    recipe = Recipe(image_size=64, threads=2, search=False, tuning=tuning)
+    said: list[str] = []
+    out = tmp_path / "asked.bundle"
+    facts = build(pictures, out, recipe=recipe, budget_seconds=300, cache=cache, say=said.append)
+    [((work, closed, _, rows, _), opinion)] = asked
+    train = parts(work, rows, closed.known)["train"]
+    core = ~judges_checkpoints(train, work.recipe)
+    assert opinion is not None and sorted(opinion.groups) == sorted(map(str, train.components[core])), said
+    assert len(opinion.y) == core.sum() and np.allclose(opinion.old.sum(1), 1) and np.allclose(opinion.new.sum(1), 1)
+    # Their own folds of the closed-form head say about what the head says of parts it did not learn from.
+    assert (opinion.old.argmax(1) == opinion.y).mean() == pytest.approx(closed.inner, abs=0.1)
+    assert (opinion.new.argmax(1) == opinion.y).mean() > 0.6
+    trial = facts["tried"][-1]
+    counted = len(opinion.y) + len(parts(work, rows, closed.known)["validation"].y)
+    assert trial["difference"]["n"] == counted and f"on {len(opinion.y)} training images" in trial["why"]
+    assert facts["candidates"] == 2 and facts["seconds"] <= 300
+    assert "second opinion" in [stage["name"] for stage in facts["stages"]]
 
 
 def test_drawn_images_are_said_to_be_drawn_on_the_card_and_the_page(

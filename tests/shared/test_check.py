@@ -119,7 +119,7 @@ def test_the_repaired_manifest_leaks_nothing_keeps_labels_and_says_what_it_chang
     fixed = tmp_path / "elsewhere" / "fixed.csv"
     facts = check(sick / "labels.csv", cache=cache, recipe=RECIPE, fix=fixed)
     said = "\n".join(facts["changes"])
-    assert "2 files left out: 1 images that are filed under several labels" in said
+    assert "2 files left out: 1 image filed under several labels" in said
     assert "3 images joined with their copies into 1 groups" in said and "the split was made anew" in said
     assert "no label was changed" in said
     before = {r.sample.id: r.label for r in sources.read(sick)[0].rows}

@@ -7,6 +7,7 @@ import pytest
 
 from shared.building import adopt, measure
 from shared.building.candidates import Candidate
+from shared.building.second_opinion import Opinion
 from shared.building.work import Clock, Work, by_need, parts
 from shared.data.manifest import Manifest, Row
 from shared.deadline import Deadline
@@ -64,6 +65,23 @@ def test_equal_labels_with_surely_better_probabilities_are_adopted() -> None:
     sharper = Head(old.head.mean, old.head.deviation, old.head.weights * 9, old.head.bias, 1.0)
     bold = adopt.against(job, old, replace(old, name="bold", head=sharper), rows)
     assert trial.adopted is not bold.adopted and "Brier score" in trial.why
+
+
+def test_what_a_few_validation_images_cannot_tell_is_told_by_further_images() -> None:
+    job, rows = work(40)
+    old, new = candidate("old", rows, 0.8), candidate("new", rows, 0.8)
+    alone = adopt.against(job, old, new, rows)
+    assert not alone.adopted and adopt.undecided(alone)
+    y = np.arange(60) % 2
+    right, wrong = np.eye(2)[y] * 0.8 + 0.1, np.eye(2)[1 - y] * 0.8 + 0.1
+    half = np.where((np.arange(60) % 4 < 2)[:, None], right, wrong)
+    groups = [f"train {i}" for i in range(60)]
+    better = adopt.against(job, old, new, rows, Opinion(y, groups, half, right))
+    assert better.adopted and better.difference is not None and better.difference.n == 60 + 16
+    assert better.difference.groups == 60 + 16 and "on 60 training images" in better.why
+    worse = adopt.against(job, old, new, rows, Opinion(y, groups, right, half))
+    assert not worse.adopted and not adopt.undecided(worse) and not adopt.undecided(better)
+    assert not adopt.undecided(adopt.nothing(job, "search", "no time"))
 
 
 def test_a_certificate_pays_for_every_candidate_that_was_compared() -> None:

@@ -1,3 +1,4 @@
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -249,9 +250,14 @@ def test_a_killed_run_goes_on_where_it_was(case: Case, tmp_path: Path, monkeypat
         patch.setattr(learning, "_step", killed)
         case.run(tuning, checkpoint=tmp_path / "run", team=often)
     monkeypatch.setattr(learning, "_step", lambda run, *a: done.append(run.progress.step) or step(run, *a))
+    progress = tmp_path / "run" / "progress.json"
+    left = json.loads(progress.read_text())
+    assert left["seconds"] > 0
+    progress.write_text(json.dumps({**left, "seconds": 1000.0}))
     tuned = case.run(tuning, checkpoint=tmp_path / "run")
     whole = case.run(tuning)
     assert done[0] == 7 and tuned.facts["resumed_at_step"] == 7 and tuned.facts["steps"] == whole.facts["steps"]
+    assert tuned.facts["seconds"] >= 1000 > whole.facts["seconds"]
     names = [entry["name"] for entry in tuned.tried if not entry["name"].startswith("soup")]
     assert names == [entry["name"] for entry in whole.tried if not entry["name"].startswith("soup")]
     assert np.array_equal(state_of(tuned), state_of(whole))

@@ -12,14 +12,14 @@ from shared.training.soup import Member, Score
 def progress(step: int) -> Progress:
     weights = {"w": torch.full((3,), float(step)), "counter": torch.tensor(step)}
     members = [Member(f"average {step - 1}", Score(0.5, 1.0, 2.0), weights)]
-    return Progress(step, step / 10, weights, weights, members, [{"step": step}], {"image_size": 32})
+    return Progress(step, step / 10, weights, weights, members, [{"step": step}], {"image_size": 32}, {}, 8.0 * step)
 
 
 def test_what_was_saved_is_loaded_and_the_older_weights_are_gone(tmp_path: Path) -> None:
     for step in (3, 5):
         resume.save(tmp_path, "key", progress(step))
     found = resume.load(tmp_path, "key")
-    assert found is not None and found.step == 5 and found.way == 0.5
+    assert found is not None and found.step == 5 and found.way == 0.5 and found.seconds == 40
     assert torch.equal(found.raw["w"], torch.full((3,), 5.0)) and int(found.average["counter"]) == 5
     assert [(m.name, m.score) for m in found.members] == [("average 4", Score(0.5, 1.0, 2.0))]
     assert len(list(tmp_path.iterdir())) == 3

@@ -12,6 +12,7 @@ import jinja2
 from shared import atomic, config
 from shared.records import Verdict
 from shared.reporting.rates import percent
+from shared.wording import counted
 from verticals.medical import taxonomy
 from verticals.medical.evidence.readings import TEST, Reading, lesions
 from verticals.medical.evidence.tables import number, of_whom, said, tables
@@ -109,7 +110,7 @@ def _answers(
     rate, strata = measured["lesion_detection_rate"], measured["strata"]
     return {
         "disclaimer": DISCLAIMER,
-        "counts": f"{of_whom(counts)}; {counts['not_examined']} pictures NOT EXAMINED, none of them scored",
+        "counts": f"{of_whom(counts)}; {counted(counts['not_examined'], 'picture')} NOT EXAMINED, none of them scored",
         "labels": ", ".join(f"{name} {n}" for name, n in truths.most_common()),
         "excluded": f"{len(left_out)} left out" + (f": {'; '.join(left_out[:_NAMED])}" if left_out else ""),
         "misses": f"{len(missed)} malignant or pre-malignant lesions passed" + _names(missed),
