@@ -21,8 +21,7 @@ class Tuning:
         cutmix: Alpha of cutmix's (Yun et al. 2019), 0 for none; with both, each batch draws one of them.
         mix_off: Share of the way, at its end, without mixup and cutmix.
         ema: Largest decay of the moving average of the weights; it rises towards it with the steps.
-        soup: Greatest number of checkpoints, and of runs on all images, that are averaged, 1 for none; bolder runs are
-            not averaged.
+        soup: Greatest number of checkpoints, and of runs on all images, that are averaged, 1 for none.
         balanced: True draws every label equally often; False shows every image once an epoch and adds the logarithm
             of the label's share to its score in the loss instead (Menon et al. 2021). Both make equal labels count.
         freeze_norm: Keep the statistics of batch normalisation as pre-trained; few images estimate them badly.

@@ -61,7 +61,7 @@ def ask(work: Work, closed: Candidate, tuned: Candidate, rows: Sequence[Row], un
     train = parts(work, rows, closed.known)["train"]
     core = np.flatnonzero(~judges_checkpoints(train, work.recipe))
     fold = head.folds(train.components[core], train.y[core], PARTS, work.recipe.seed)
-    likely = about["seconds_with_all"] / about["runs"]
+    likely = about["seconds_of_a_run"]
     opinions: list[Opinion] = []
     for part in range(PARTS):
         asked, others = core[fold == part], np.setdiff1d(np.arange(len(train.y)), core[fold == part])

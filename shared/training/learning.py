@@ -1,9 +1,11 @@
 """The loop of a fine-tuning: steps, evaluations and checkpoints until the way is done or the time is up."""
 
+import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ CLIP = 1.0
 MOST_EVALUATIONS, FEWEST_EVALUATIONS = 12, 4
 EVALUATION_SHARE = 0.15
 """Of the time, for evaluations on the way."""
+BROKEN = "the loss was no longer a number"
 _POINTS = 1000
 """The scheduler's length: it is asked for a point of the way, not for a step, so that it ends when the time ends."""
 _MARGIN = 1.4
@@ -78,7 +81,7 @@ def learn(run: Run) -> None:
         progress.way = way(progress.step)
         schedule.step_update(round(_POINTS * progress.way))
         if not _step(run, optimiser, pixels, forward):
-            run.why = "the loss was no longer a number"
+            run.why = BROKEN
             break
         progress.step += 1
         average.update(run.learner, progress.step)
@@ -94,6 +97,8 @@ def learn(run: Run) -> None:
         elif ended:
             run.why = "the schedule was done"
         progress.seconds = now - begun
+        if run.branch_at is not None and run.middle is None and run.branch_at <= progress.way < 1:
+            _keep_middle(run, average, optimiser)
         if task.checkpoint and now - saved > task.ranks.how.checkpoint_seconds:
             _save(run, average, optimiser)
             saved = now
@@ -211,11 +216,27 @@ def finished(run: Run, state: State) -> Tunable:
     return made
 
 
+def middle_of(checkpoint: Path) -> Path:
+    """Folder of the copy from which other runs can go on."""
+    return checkpoint.with_name(f"{checkpoint.name}-middle")
+
+
+def _keep_middle(run: Run, average: Any, optimiser: Any) -> None:
+    _note(run, average, optimiser)
+    run.middle = copy.deepcopy(run.progress)
+    if run.task.checkpoint and run.task.ranks.rank == 0:
+        resume.save(middle_of(run.task.checkpoint), run.task.key, run.middle)
+
+
 def _save(run: Run, average: Any, optimiser: Any) -> None:
-    task, progress = run.task, run.progress
-    assert task.checkpoint is not None
+    _note(run, average, optimiser)
+    if run.task.checkpoint and run.task.ranks.rank == 0:
+        resume.save(run.task.checkpoint, run.task.key, run.progress)
+
+
+def _note(run: Run, average: Any, optimiser: Any) -> None:
+    """Everything that a run needs to go on."""
+    progress = run.progress
     progress.raw, progress.average = _copied(run.learner), _copied(average.module)
     progress.moments = ranks.moments(run.learner, optimiser)
     progress.plan = asdict(run.plan)
-    if task.ranks.rank == 0:
-        resume.save(task.checkpoint, task.key, progress)

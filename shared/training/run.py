@@ -86,7 +86,8 @@ class Judge:
 class Run:
     """A training under way; without a judge nothing is evaluated, and the last average is what comes of it.
 
-    ``net`` and ``start`` are what the learner was made from, ``probe`` says what holds its ranks back.
+    ``net`` and ``start`` are what the learner was made from, ``probe`` says what holds its ranks back. At the way
+    ``branch_at`` it is copied to ``middle``, from where other runs can go on; None keeps nothing.
     """
 
     task: Task
@@ -99,6 +100,8 @@ class Run:
     progress: resume.Progress = field(default_factory=resume.Progress)
     why: str = ""
     probe: dict[str, Any] = field(default_factory=dict)
+    branch_at: float | None = None
+    middle: resume.Progress | None = None
 
     @property
     def steps_per_epoch(self) -> int:

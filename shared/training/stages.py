@@ -86,9 +86,6 @@ def tune(job: Job, *, say: Say, team: Ranks = ALONE) -> Tuned:
 def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
     """What the images that were set aside find better: the recipe's tuning, or a bolder one where there is time.
 
-    Bold runs end in valleys of their own, so that from all images one is learnt: the mean of three knows less than each
-    (rice leaves: 85.8 % of test images, the three 93.9, 92.6 and 90.8; the mean of two 41.0).
-
     How far features have to go differs from set to set (``benchmarks/rates.py``: on photographs of skin three times the
     rate is better by 0.1 to 0.2 nats, on magnetic tiles it forgets), so that none of both is right for all.
     The second try may take time from the runs on all images as long as one of them still fits: on a slow machine the
@@ -119,7 +116,7 @@ def _tried(job: Job, say: Say, team: Ranks) -> tuple[Tuned, Tuning]:
         }
         for tried, how in both
     ]
-    return _with_facts(found, how, tries=facts), replace(how, soup=1) if best else how
+    return _with_facts(found, how, tries=facts), how
 
 
 def _with_facts(made: Tuned, how: Tuning, **more: Any) -> Tuned:

@@ -1,11 +1,12 @@
 """The fine-tuning once more on all training images, after a first one on a part of them has said that it is worth it.
 
 The first one sets images aside, which say whether learning helps, how long, and at what temperature the answers are
-honest. What it learned from the rest is then thrown away: the same schedule is run on all images, as often as the time
-allows, and the mean of the runs' weights is the model (model soup, Wortsman et al. 2022). On few images a single run
-is partly luck, and the mean is not.
+honest. What it learned from the rest is then thrown away: the same schedule is run on all images, its end as often as
+the time allows with another order and other views, and the mean of the runs' weights is the model (model soup, Wortsman
+et al. 2022). On few images a single run is partly luck, and the mean is less so.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,8 @@ FORGOTTEN = 0.4
 """Nats by which the mean may know them less well than the worst run."""
 LEAST_WAY = 0.5
 """A run that the clock ended before so much of its schedule had been done says too little."""
+BRANCH = 0.6
+"""Of the first run's way, where the others leave it: a common beginning ends in one valley (Frankle et al. 2020)."""
 
 
 def learn(
@@ -78,13 +81,30 @@ def learn(
     begun = team.now()
     runs: list[Run] = []
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
+        how, middle = replace(tuning, epochs=epochs), None
         while len(runs) < tuning.soup and until - team.now() > MARGIN * likely:
-            started, how = team.now(), replace(tuning, epochs=epochs)
-            run = once(net, start, again, pictures, labels, recipe, how, len(runs), until, checkpoint, team=team)
-            if run.progress.way < LEAST_WAY or not _finite(run.progress.average):
+            number, at = len(runs), None if runs or tuning.soup == 1 else BRANCH
+            run = once(
+                net,
+                start,
+                again,
+                pictures,
+                labels,
+                recipe,
+                how,
+                number,
+                until,
+                checkpoint,
+                team=team,
+                branch_at=at,
+                middle=middle,
+            )
+            if run.why == learning.BROKEN or run.progress.way < LEAST_WAY or not _finite(run.progress.average):
                 break
             runs.append(run)
-            likely = max(team.now() - started, 1e-3)
+            middle, likely = runs[0].middle, (1 - BRANCH) * runs[0].progress.seconds
+            if middle is None:
+                break
         if not runs:
             say("no run on all images was finished in time; the model that learned from some of them stays")
             return first
@@ -92,7 +112,8 @@ def learn(
     chosen = f"mean of {used} runs on all training images" if used > 1 else "one run on all training images"
     say(f"fine-tuning on all {len(labels)} training images, {len(runs)} times {epochs} epochs: {chosen}")
     seconds = round(team.now() - begun, 1)
-    facts = {**first.facts, "chosen": chosen, "runs": len(runs), "seconds_with_all": seconds}
+    took = round(runs[0].progress.seconds, 1)
+    facts = {**first.facts, "chosen": chosen, "runs": len(runs), "seconds_with_all": seconds, "seconds_of_a_run": took}
     return Tuned(made.net, made.head(first.head.temperature), first.tried, facts)
 
 
@@ -147,8 +168,14 @@ def once(
     checkpoint: Path | None,
     further_loss: FurtherLoss | None = None,
     team: Ranks = ALONE,
+    branch_at: float | None = None,
+    middle: resume.Progress | None = None,
 ) -> Run:
-    """One run from the start to the end of its schedule; each number is another order and other views."""
+    """One run to the end of its schedule; each number is another order and other views.
+
+    It begins at the start, or where another run of the same schedule was in its middle; ``branch_at`` is where its own
+    middle is kept, None for nowhere.
+    """
     recipe = replace(recipe, seed=recipe.seed + 1 + number)
     folder = checkpoint.with_name(f"{checkpoint.name}-all-{number}") if checkpoint else None
     none = np.zeros(len(labels), bool)
@@ -170,9 +197,13 @@ def once(
     )
     learner = Tunable(tunable.copied(net, recipe, plan.image_size), start).to(team.device)
     learner.to(memory_format=learner.format)
-    run = Run(task, plan, learner, None, Score(0.0, float("inf")), net, start)
+    run = Run(task, plan, learner, None, Score(0.0, float("inf")), net, start, branch_at=branch_at)
     if known := learning.known(task):
         run.progress = known
+        if branch_at is not None and folder:
+            run.middle = learning.known(replace(task, checkpoint=learning.middle_of(folder)))
+    elif middle:
+        run.progress = copy.deepcopy(middle)
     if run.progress.way < 1:
         learning.learn(run)
     return run

@@ -52,14 +52,14 @@ def test_the_try_of_the_smaller_loss_is_kept_and_both_are_told(job: Job) -> None
     assert any(f"the {kept} is kept" in line for line in said)
 
 
-@pytest.mark.parametrize(("first", "second", "runs"), [(0.5, 0.4, 1), (0.4, 0.5, 2)])
-def test_bold_runs_are_not_averaged(
-    job: Job, monkeypatch: pytest.MonkeyPatch, first: float, second: float, runs: int
+@pytest.mark.parametrize(("first", "second", "epochs"), [(0.5, 0.4, 4), (0.4, 0.5, 2)])
+def test_from_all_images_is_learnt_as_the_try_that_was_kept(
+    job: Job, monkeypatch: pytest.MonkeyPatch, first: float, second: float, epochs: int
 ) -> None:
     losses = iter((first, second))
     monkeypatch.setattr(stages, "_loss", lambda made: next(losses))
     _, said = tuned(job, soup=2)
-    assert any(f"all 48 training images, {runs} times" in line for line in said)
+    assert any(f"all 48 training images, 2 times {epochs} epochs" in line for line in said)
 
 
 def test_a_try_that_diverges_is_not_kept(job: Job) -> None:

@@ -9,8 +9,10 @@ import pytest
 from shared.export.parity import torch_features
 from shared.training import gradients, head, learning, whole
 from shared.training.finetune import Tuned
+from shared.training.ranks import Ranks
 from shared.training.throughput import Plan
-from tests.shared.training.test_finetune import PLAIN, RECIPE, Case, discs, state_of
+from shared.tuning import Launch
+from tests.shared.training.test_finetune import PLAIN, RECIPE, Case, Killed, discs, state_of
 
 TUNING = replace(PLAIN, epochs=6, soup=2)
 
@@ -79,6 +81,42 @@ def test_without_time_for_a_run_the_first_model_stays(case: Case, first: Tuned) 
     said: list[str] = []
     assert again(case, first, seconds=0.01, say=said.append) is first
     assert "the model that learned from some of them stays" in said[-1]
+
+
+def test_the_runs_share_their_beginning_and_end_apart(
+    case: Case, first: Tuned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, runs, began = whole.once, [], []
+    monkeypatch.setattr(whole, "once", lambda *a, **more: runs.append(once(*a, **more)) or runs[-1])
+    learn = learning.learn
+    monkeypatch.setattr(learning, "learn", lambda run: began.append(run.progress.step) or learn(run))
+    again(case, first)
+    trunk, branch = runs
+    assert began == [0, trunk.middle.step] and whole.BRANCH <= trunk.middle.way < whole.BRANCH + 0.1
+    assert trunk.progress.step == branch.progress.step and branch.middle is None
+    ends = [run.progress.average["weights"] for run in runs]
+    assert not np.array_equal(*ends)
+    # The copy is not what the branch learnt on.
+    assert not np.array_equal(trunk.middle.average["weights"], ends[1])
+    assert trunk.middle.step < branch.progress.step
+
+
+def test_a_run_that_was_killed_after_its_middle_is_still_left_there(
+    case: Case, first: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, step = again(case, first, checkpoint=tmp_path / "whole"), learning._step
+
+    def killed(run: Any, *more: Any) -> bool:
+        if run.progress.way > whole.BRANCH + 0.1:
+            raise Killed
+        return step(run, *more)
+
+    often = Ranks(how=Launch(checkpoint_seconds=1e-9))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(learning, "_step", killed)
+        again(case, first, checkpoint=tmp_path / "run", team=often)
+    taken = again(case, first, checkpoint=tmp_path / "run")
+    assert taken.facts["runs"] == 2 and np.array_equal(state_of(taken), state_of(expected))
 
 
 def test_a_run_that_breaks_is_no_part_of_the_mean(case: Case, first: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
