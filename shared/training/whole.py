@@ -7,7 +7,7 @@ et al. 2022). On few images a single run is partly luck, and the mean is less so
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from shared.training.soup import Score
 from shared.training.throughput import Plan
 from shared.training.tunable import Tunable
 from shared.tuning import Tuning
+from shared.wording import counted
 
 MARGIN = 1.15
 """A run is begun where this many times its likely length is left."""
@@ -79,42 +80,48 @@ def learn(
     epochs = max(1, round(again.epochs))
     likely = epochs * len(labels) / _speed(first)
     begun = team.now()
-    runs: list[Run] = []
+    how = replace(tuning, epochs=epochs)
+
+    def one(number: int, branch_at: float | None, middle: resume.Progress | None) -> Run:
+        given = (net, start, again, pictures, labels, recipe, how, number, until, checkpoint)
+        return once(*given, team=team, branch_at=branch_at, middle=middle)
+
     with learning.threads(recipe), torch.random.fork_rng(devices=[]):
-        how, middle = replace(tuning, epochs=epochs), None
-        while len(runs) < tuning.soup and until - team.now() > MARGIN * likely:
-            number, at = len(runs), None if runs or tuning.soup == 1 else BRANCH
-            run = once(
-                net,
-                start,
-                again,
-                pictures,
-                labels,
-                recipe,
-                how,
-                number,
-                until,
-                checkpoint,
-                team=team,
-                branch_at=at,
-                middle=middle,
-            )
-            if run.why == learning.BROKEN or run.progress.way < LEAST_WAY or not _finite(run.progress.average):
-                break
-            runs.append(run)
-            middle, likely = runs[0].middle, (1 - BRANCH) * runs[0].progress.seconds
-            if middle is None:
-                break
+        runs = _runs(one, tuning.soup, likely, until, team)
         if not runs:
             say("no run on all images was finished in time; the model that learned from some of them stays")
             return first
         used, made = _mean(runs)
     chosen = f"mean of {used} runs on all training images" if used > 1 else "one run on all training images"
-    say(f"fine-tuning on all {len(labels)} training images, {len(runs)} times {epochs} epochs: {chosen}")
+    say(f"fine-tuning on all {len(labels)} training images, {epochs} epochs with {counted(len(runs), 'end')}: {chosen}")
     seconds = round(team.now() - begun, 1)
     took = round(runs[0].progress.seconds, 1)
     facts = {**first.facts, "chosen": chosen, "runs": len(runs), "seconds_with_all": seconds, "seconds_of_a_run": took}
     return Tuned(made.net, made.head(first.head.temperature), first.tried, facts)
+
+
+def _runs(
+    one: Callable[[int, float | None, resume.Progress | None], Run], most: int, likely: float, until: float, team: Ranks
+) -> list[Run]:
+    """A whole run, and as many others from its middle on as the time allows, at most ``most`` in all.
+
+    Args:
+        one: Makes a run from its number, where to keep its middle, and the middle from which it goes on.
+        most: Greatest number of runs.
+        likely: Seconds that the first will take.
+        until: ``time.monotonic()`` at which all are done.
+        team: The processes that do it together.
+    """
+    runs: list[Run] = []
+    while len(runs) < most and until - team.now() > MARGIN * likely:
+        run = one(len(runs), BRANCH if not runs and most > 1 else None, runs[0].middle if runs else None)
+        if run.why == learning.BROKEN or run.progress.way < LEAST_WAY or not _finite(run.progress.average):
+            break
+        runs.append(run)
+        if runs[0].middle is None:
+            break
+        likely = (1 - BRANCH) * runs[0].progress.seconds
+    return runs
 
 
 def plan(facts: Mapping[str, Any]) -> Plan:

@@ -59,7 +59,7 @@ def test_from_all_images_is_learnt_as_the_try_that_was_kept(
     losses = iter((first, second))
     monkeypatch.setattr(stages, "_loss", lambda made: next(losses))
     _, said = tuned(job, soup=2)
-    assert any(f"all 48 training images, 2 times {epochs} epochs" in line for line in said)
+    assert any(f"all 48 training images, {epochs} epochs with 2 ends" in line for line in said)
 
 
 def test_a_try_that_diverges_is_not_kept(job: Job) -> None:
